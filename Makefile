@@ -1,0 +1,42 @@
+# The front door. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help up down distclean dev test test-fast lint store-tests molecule vault docs
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+SCENARIOS := docker mysql firewall nginx-certbot bookstore-app two-vms
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: ## Start the lab: two hosts, one store, HTTPS (LAB_PORT, LAB_SUBNET, LAB_BASE)
+	@$(PYTHON) -m lab up
+
+down: ## Remove the lab; caches stay
+	@$(PYTHON) -m lab down
+
+distclean: ## Remove the lab, its images, its caches and .venv
+	@$(PYTHON) -m lab distclean
+
+dev: ## Serve the store alone, on SQLite with sample books: http://127.0.0.1:5000 (DEV_PORT)
+	@$(PYTHON) -m lab dev
+
+vault: ## Generate an environment's secrets, encrypted: make vault ENV=two-vms
+	@$(PYTHON) -m lab venv
+	@$(BIN)/python inventories/new_vault.py $(ENV)
+
+test: lint store-tests molecule ## Everything that CI runs
+test-fast: lint store-tests ## Lint and pytest, without hosts
+
+lint:
+	@$(PYTHON) -m lab venv
+	@tests/lint.sh
+
+store-tests:
+	@tests/pytest.sh
+
+molecule:
+	@$(PYTHON) -m lab prepare
+	@for scenario in $(SCENARIOS); do molecule test -s $$scenario || exit 1; done

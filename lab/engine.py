@@ -1,0 +1,82 @@
+"""The Docker engine: the one that answers, or one that is installed and started here."""
+
+from __future__ import annotations
+
+import grp
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from lab.settings import LabError
+from lab.shell import as_root, install_packages, output, run, say
+
+SOCKET = Path("/var/run/docker.sock")
+# Says that the running engine was started by a lab, so that the last lab to go may stop it.
+OWNED = Path("/run/bookstore-lab-engine.pid")
+
+
+def answers() -> bool:
+    """Whether an engine answers to this user."""
+    return output("docker", "version", "--format", "{{.Server.Version}}") is not None
+
+
+def ensure_engine() -> None:
+    """Use the engine that answers; install and start one where none does.
+
+    Raises:
+        LabError: no engine could be brought to answer.
+    """
+    if answers():
+        return
+    missing = [package for program, package in (("docker", "docker.io"), ("dockerd", "docker.io")) if not shutil.which(program)]
+    if missing and not SOCKET.exists():
+        # Debian 13 packages the client by itself and only recommends it.
+        client = ["docker-cli"] if output("apt-cache", "show", "docker-cli") else []
+        install_packages("docker.io", *client, "iptables")
+    if not SOCKET.exists():
+        _start()
+    if not os.access(SOCKET, os.R_OK | os.W_OK):
+        _borrow_socket()
+    _wait()
+
+
+def release_engine() -> None:
+    """Stop the engine if a lab started it and nothing runs on it any more."""
+    if OWNED.exists() and not output("docker", "ps", "-aq"):
+        say("stopping the Docker engine that was started for the lab")
+        run(*as_root("sh", "-c", f"kill $(cat {OWNED}) && rm {OWNED}"))
+
+
+def _start() -> None:
+    say("starting the Docker engine")
+    if Path("/run/systemd/system").is_dir():
+        run(*as_root("systemctl", "start", "docker"))
+        return
+    group = grp.getgrgid(os.getgid()).gr_name
+    log = "/var/log/bookstore-lab-engine.log"
+    command = f"echo $$ > {OWNED}; exec dockerd --group {group} >> {log} 2>&1"
+    if os.geteuid() != 0:
+        run("sudo", "-v")
+    subprocess.Popen(
+        [str(word) for word in as_root("sh", "-c", command)],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _borrow_socket() -> None:
+    """Let this user talk to the engine until the engine starts anew."""
+    say("allowing this user to talk to the Docker engine until it is restarted")
+    if not shutil.which("setfacl"):
+        install_packages("acl")
+    run(*as_root("setfacl", "--modify", f"user:{os.getuid()}:rw", SOCKET))
+
+
+def _wait() -> None:
+    deadline = time.monotonic() + 60
+    while not answers():
+        if time.monotonic() > deadline:
+            raise LabError("The Docker engine does not answer. Look at `docker info` and at the engine's log.")
+        time.sleep(0.3)

@@ -1,0 +1,148 @@
+"""The hosts' image, and what the store's image is built from where no registry can be reached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from functools import cache
+
+from lab.settings import CACHE, ROOT, VENV, LabError, Settings
+from lab.shell import install_packages, output, run, say
+
+# Where a base's packages come from, when its image cannot be pulled.
+ARCHIVES = {
+    "debian:trixie": ("trixie", "http://deb.debian.org/debian", "main"),
+    "ubuntu:24.04": ("noble", "http://archive.ubuntu.com/ubuntu", "main,universe"),
+    "ubuntu:22.04": ("jammy", "http://archive.ubuntu.com/ubuntu", "main,universe"),
+}
+ACME_BASE = "debian:trixie"
+PYTHON_IMAGE = "bookstore-python:trixie"
+PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar"
+PYTHON_VERSION = "3.13"
+WHEELHOUSE = CACHE / "wheelhouse"
+STORE_BUILD = CACHE / "store-build.json"
+BUILT_FROM = "bookstore.built-from"
+
+
+@cache
+def registry_answers() -> bool:
+    """Whether Docker Hub can be reached from this machine."""
+    try:
+        urllib.request.urlopen("https://registry-1.docker.io/v2/", timeout=5)
+    except urllib.error.HTTPError:
+        return True  # It asks for a token: it is there.
+    except OSError:
+        return False
+    return True
+
+
+def ensure_host_image(settings: Settings) -> None:
+    """Build the hosts' image where it is missing or older than its files.
+
+    Raises:
+        LabError: neither the registry nor the distribution's archive gave a base.
+    """
+    for base in {settings.base, ACME_BASE}:
+        _build_host_image(base, f"bookstore-lab-host:{base.partition(':')[2]}")
+
+
+def _build_host_image(base: str, tag: str) -> None:
+    files = sorted((ROOT / "lab" / "host").iterdir())
+    digest = hashlib.sha256(b"".join([base.encode(), *(path.read_bytes() for path in files)])).hexdigest()[:16]
+    if output("docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}', tag) == digest:
+        return
+    image = _base_image(base)
+    say(f"building the hosts' image {tag}")
+    build = ("docker", "build", "--quiet", "--tag", tag, "--label", f"{BUILT_FROM}={digest}")
+    # Without buildx the client falls back to the classic builder by itself, or says what it wants.
+    env = {} if output("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
+    run(*build, "--build-arg", f"BASE={image}", ROOT / "lab" / "host", env=env)
+
+
+def _base_image(base: str) -> str:
+    """Name of a local image that holds the base."""
+    if output("docker", "image", "inspect", base):
+        return base
+    if registry_answers():
+        run("docker", "pull", base)
+        return base
+    suite, mirror, components = ARCHIVES[base]
+    say(f"no registry answers: making {base} from {mirror} instead")
+    tag = f"bookstore-lab-base:{suite}"
+    _bootstrap(suite, mirror, components, (), tag)
+    return tag
+
+
+def _bootstrap(suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str) -> None:
+    """Make an image from a distribution's archive."""
+    if not shutil.which("mmdebstrap"):
+        install_packages("mmdebstrap", *(["ubuntu-keyring"] if "ubuntu" in mirror else []))
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--components={components}"]
+    if packages:
+        command.append(f"--include={','.join(packages)}")
+    with subprocess.Popen([*command, suite, "-", mirror], stdout=subprocess.PIPE) as bootstrap:
+        imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
+    if bootstrap.returncode or imported.returncode:
+        raise LabError(f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror.")
+
+
+def ensure_store_build() -> None:
+    """Write down what the store's image is built from, for the lab and for molecule.
+
+    The hosts pull its base and its requirements themselves. Where no registry answers, this machine makes a
+    base and collects wheels for them.
+
+    Raises:
+        LabError: the distribution's archive or the package index did not answer.
+    """
+    values: dict[str, str] = {}
+    if not registry_answers():
+        _make_python_image()
+        _collect_wheels()
+        values = {
+            "bookstore_app_base_image": PYTHON_IMAGE,
+            "bookstore_app_base_image_archive": str(PYTHON_ARCHIVE),
+            "bookstore_app_wheelhouse": str(WHEELHOUSE),
+        }
+    CACHE.mkdir(exist_ok=True)
+    STORE_BUILD.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _make_python_image() -> None:
+    if not PYTHON_ARCHIVE.exists():
+        say("no registry answers: making the store's base image from Debian's packages instead")
+        CACHE.mkdir(exist_ok=True)
+        suite, mirror, components = ARCHIVES["debian:trixie"]
+        _bootstrap(suite, mirror, components, ("python3", "python3-venv"), PYTHON_IMAGE)
+        part = PYTHON_ARCHIVE.with_suffix(".part")
+        run("docker", "save", "--output", part, PYTHON_IMAGE)
+        part.rename(PYTHON_ARCHIVE)
+
+
+def _collect_wheels() -> None:
+    requirements = ROOT / "bookstore" / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = CACHE / "wheelhouse.sha256"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say("collecting the store's wheels")
+    shutil.rmtree(WHEELHOUSE, ignore_errors=True)
+    platforms = (f"--platform=manylinux{generation}_{platform.machine()}" for generation in ("_2_34", "_2_28", "2014"))
+    run(
+        VENV / "bin" / "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", WHEELHOUSE,
+        "--only-binary=:all:", f"--python-version={PYTHON_VERSION}", "--implementation=cp", *platforms,
+        "--requirement", requirements,
+    )  # fmt: skip
+    stamp.write_text(wanted)
+
+
+def remove_images(settings: Settings) -> None:
+    """Remove every image that the lab made."""
+    images = output("docker", "images", "--quiet", "--filter", "reference=bookstore-*")
+    if images:
+        run("docker", "image", "rm", "--force", *sorted(set(images.split())))

@@ -1,0 +1,69 @@
+"""Running other programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.settings import ROOT, LabError
+
+Argument = str | Path
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(f"==> {text}", flush=True)
+
+
+def run(*command: Argument, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
+    """Run a command in full view.
+
+    Raises:
+        LabError: it failed; the command has said why.
+    """
+    sys.stdout.flush()
+    completed = subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})})
+    if completed.returncode:
+        raise LabError(f"`{' '.join(str(word) for word in command[:3])} …` ended with {completed.returncode}; see above.")
+
+
+def output(*command: Argument) -> str | None:
+    """What a command prints, or None where it is absent or fails."""
+    try:
+        completed = subprocess.run(
+            [str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return completed.stdout.strip()
+
+
+def as_root(*command: Argument) -> Sequence[Argument]:
+    """The command, through sudo where this user is not root.
+
+    Raises:
+        LabError: there is no sudo.
+    """
+    if os.geteuid() == 0:
+        return command
+    if not shutil.which("sudo"):
+        raise LabError("This step needs root and there is no sudo. Run the command as root.")
+    return ("sudo", *command)
+
+
+def install_packages(*packages: str) -> None:
+    """Install packages of the distribution.
+
+    Raises:
+        LabError: the machine has no apt, or the installation failed.
+    """
+    if not shutil.which("apt-get"):
+        raise LabError(f"Please install {', '.join(packages)}: only Debian and Ubuntu are done for you.")
+    say(f"installing {' '.join(packages)} from the distribution")
+    environment = ("env", "DEBIAN_FRONTEND=noninteractive")
+    run(*as_root("apt-get", "update", "-qq"))
+    run(*as_root(*environment, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages))

@@ -1,0 +1,98 @@
+"""What `make up` refuses, and how it says so: one line, before anything is changed."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import checks, settings
+from lab.settings import LabError, read_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "mend"),
+    [
+        ("LAB_PORT", "https", "Give a number from 1 to 65535"),
+        ("LAB_PORT", "65536", "Give a number from 1 to 65535"),
+        ("LAB_SUBNET", "10.1.2.3/24", "Give one like 10.87.12.0/24"),
+        ("LAB_SUBNET", "10.1.2.0/30", "at least 16 addresses"),
+        ("LAB_SUBNET", "8.8.8.0/24", "private network"),
+        ("LAB_BASE", "fedora:42", "debian:trixie, ubuntu:24.04 or ubuntu:22.04"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_mend(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mend: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(LabError) as refusal:
+        read_settings()
+
+    assert f"{variable}={value}" in str(refusal.value)
+    assert mend in str(refusal.value)
+
+
+def test_a_bad_setting_is_one_line_and_no_traceback() -> None:
+    completed = subprocess.run(
+        [sys.executable, "-m", "lab", "up"],
+        cwd=ROOT,
+        env={"LAB_PORT": "none", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert completed.stderr.count("\n") == 1
+    assert completed.stderr.startswith("make up: LAB_PORT=none")
+
+
+def test_a_taken_port_is_named_with_another(taken_port: int) -> None:
+    with pytest.raises(LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"):
+        checks._check_port(taken_port)
+
+
+def test_a_taken_network_is_named_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))])
+
+    with pytest.raises(LabError, match=r"10\.87\.12\.0/24 is taken by office-vpn.*LAB_SUBNET=10\.88\.0\.0/24 make up"):
+        checks._check_subnet(read_settings())
+
+
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "NEEDED_BYTES", 2**62)
+
+    with pytest.raises(LabError, match=r"GiB free and the lab needs .* Make room"):
+        checks._check_disk()
+
+
+def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(checks, "answers", lambda: False)
+    monkeypatch.setattr(checks.shutil, "which", lambda _: None)
+
+    with pytest.raises(LabError, match="needs root.*install sudo"):
+        checks._check_rights()
+
+
+def test_two_checkouts_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = read_settings().name
+    monkeypatch.setattr(settings, "ROOT", Path("/somewhere/else"))
+
+    assert read_settings().name != here
