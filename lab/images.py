@@ -134,7 +134,7 @@ def _collect_wheels() -> None:
     shutil.rmtree(WHEELHOUSE, ignore_errors=True)
     platforms = (f"--platform=manylinux{generation}_{platform.machine()}" for generation in ("_2_34", "_2_28", "2014"))
     run(
-        VENV / "bin" / "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", WHEELHOUSE,
+        VENV / "bin" / "pip", "download", "-qq", "--disable-pip-version-check", "--dest", WHEELHOUSE,
         "--only-binary=:all:", f"--python-version={PYTHON_VERSION}", "--implementation=cp", *platforms,
         "--requirement", requirements,
     )  # fmt: skip

@@ -31,7 +31,7 @@ def ensure_venv() -> None:
         say(f"making the virtual environment .venv with {python}")
         run(python, "-m", "venv", "--clear", VENV)
     say("installing what requirements.txt pins (a minute, the first time)")
-    run(VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", ROOT / "requirements.txt")
+    run(VENV / "bin" / "pip", "install", "-qq", "--disable-pip-version-check", "-r", ROOT / "requirements.txt")
     run(VENV / "bin" / "ansible-galaxy", "collection", "install", "-r", ROOT / "requirements.yml")
     stamp.write_text(wanted)
 
