@@ -1,0 +1,85 @@
+"""Commands for operators: ``flask --app bookstore COMMAND``."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask.cli import with_appcontext
+from flask_babel import force_locale
+
+from . import assets, sample
+from .accounts import services as accounts
+from .columns import utcnow
+from .errors import StoreError
+from .orders.services import expire_purchases
+
+
+def init_app(app: Flask) -> None:
+    """Register the commands."""
+    for command in (sample_data, create_admin, static_export, expire, tidy):
+        app.cli.add_command(command)
+
+
+@click.command("sample-data")
+@click.option(
+    "--books", default=40, show_default=True, type=click.IntRange(1, 10_000_000), metavar="N"
+)
+@with_appcontext
+def sample_data(books: int) -> None:
+    """Fill the store with N sample books; the first forty are real ones.
+
+    Running it again adds only what is missing. Its sellers cannot log in.
+    """
+    added = sample.fill(books)
+    click.echo(f"added {added} books" if added else "unchanged")
+
+
+@click.command("create-admin")
+@click.option("--email", required=True)
+@click.option("--name", default="Administrator", show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@with_appcontext
+def create_admin(email: str, name: str, password_stdin: bool) -> None:
+    """Make an administrator, or give an account that role and password.
+
+    The password comes from standard input, or from ADMIN_PASSWORD, or is asked for. The last
+    line printed is "created", "updated" or "unchanged".
+    """
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = os.environ.get("ADMIN_PASSWORD") or click.prompt(
+            "Password", hide_input=True, confirmation_prompt=True
+        )
+    try:
+        outcome = accounts.ensure_admin(email, password, name)
+    except StoreError as error:
+        with force_locale("en"):
+            raise click.ClickException(str(error.message)) from None
+    click.echo(outcome)
+
+
+@click.command("static-export")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def static_export(directory: Path) -> None:
+    """Copy the static files to DIRECTORY/<digest> for a web server."""
+    target, made = assets.export(directory)
+    click.echo(f"exported {target}" if made else "unchanged")
+
+
+@click.command("expire-purchases")
+@with_appcontext
+def expire() -> None:
+    """Put copies back on sale that were reserved and not paid for in time."""
+    ended = expire_purchases()
+    click.echo(f"expired {ended} purchases" if ended else "unchanged")
+
+
+@click.command("tidy")
+@with_appcontext
+def tidy() -> None:
+    """Delete expired sessions and old log-in attempts."""
+    gone = accounts.tidy(utcnow())
+    click.echo(f"deleted {gone} rows" if gone else "unchanged")

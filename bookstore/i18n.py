@@ -1,0 +1,95 @@
+"""Spanish and English: choice of the language, and money and dates written the local way."""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from urllib.parse import urlencode
+
+from babel.numbers import format_currency
+from flask import Flask, Response, current_app, request, url_for
+from flask_babel import format_datetime, get_locale
+
+from .extensions import babel
+
+LANGUAGES = {"es": "Español", "en": "English"}
+COOKIE = "lang"
+# Numbers follow a country, not only a language: 45.000 in Bogotá, 45,000 in New York.
+NUMBER_LOCALES = {"es": "es_CO", "en": "en_US"}
+
+
+def init_app(app: Flask) -> None:
+    """Bind Babel, the language cookie and the template helpers."""
+    babel.init_app(app, locale_selector=choose_language)
+    app.after_request(_remember_choice)
+    app.add_template_filter(money)
+    app.add_template_filter(moment)
+    app.context_processor(
+        lambda: {"languages": LANGUAGES, "language": language, "language_url": language_url}
+    )
+
+
+def choose_language() -> str:
+    """The visitor's choice (``?lang=`` or cookie), else the best of their browser's, else Spanish.
+
+    Spanish is the default because the store's first customers are in Colombia.
+    """
+    for choice in (request.args.get("lang"), request.cookies.get(COOKIE)):
+        if choice in LANGUAGES:
+            return str(choice)
+    # Werkzeug's best_match prefers an exact "en" to an earlier "es-CO".
+    for tag, quality in request.accept_languages:
+        if quality and (code := tag.lower().split("-")[0]) in LANGUAGES:
+            return code
+    return "es"
+
+
+def language() -> str:
+    """Code of the language of the present page."""
+    return str(get_locale() or "en")
+
+
+def language_url(code: str) -> str:
+    """Address of the present page in another language; of the home page after a POST."""
+    if request.method == "GET" and request.endpoint and request.endpoint != "static":
+        # The visitor's arguments are no arguments of url_for: some names mean something there.
+        path = url_for(request.endpoint, **(request.view_args or {}))
+        return f"{path}?{urlencode(request.args.to_dict() | {'lang': code})}"
+    return url_for("catalog.home", lang=code)
+
+
+def money(amount: Decimal) -> str:
+    """Write an amount in the store's currency; cents only where there are any."""
+    return _format_money(amount, current_app.config["CURRENCY"], NUMBER_LOCALES[language()])
+
+
+@lru_cache(4096)
+def _format_money(amount: Decimal, currency: str, locale: str) -> str:
+    whole = amount == amount.to_integral_value()
+    return format_currency(
+        amount,
+        currency,
+        format="¤\u00a0#,##0" if whole else "¤\u00a0#,##0.00",
+        locale=locale,
+        currency_digits=False,
+    )
+
+
+def moment(value: datetime) -> str:
+    """Write a moment in the visitor's language and the store's time zone."""
+    return str(format_datetime(value, "d MMM y, HH:mm"))
+
+
+def _remember_choice(response: Response) -> Response:
+    choice = request.args.get("lang")
+    if choice in LANGUAGES and request.cookies.get(COOKIE) != choice and response.status_code < 400:
+        response.set_cookie(
+            COOKIE,
+            str(choice),
+            max_age=365 * 86400,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",
+        )
+    if response.mimetype == "text/html":
+        response.vary.update(["Accept-Language", "Cookie"])
+    return response

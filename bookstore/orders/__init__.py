@@ -1,0 +1,1 @@
+"""Purchases: reserved, paid, expired."""

@@ -1,0 +1,12 @@
+"""Forms of the orders domain."""
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import IntegerField
+from wtforms.validators import InputRequired
+
+
+class BuyForm(FlaskForm):
+    """How many copies. The price is not asked for: it is the store's to know."""
+
+    quantity = IntegerField(_l("Quantity"), [InputRequired()])

@@ -1,0 +1,1 @@
+"""Payments: a demonstration provider that moves no money."""

@@ -1,0 +1,24 @@
+"""Forms of the payments domain."""
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import RadioField
+from wtforms.validators import InputRequired
+
+from .models import Method
+
+LABELS = {
+    Method.CREDIT_CARD: _l("Credit card"),
+    Method.PAYPAL: _l("PayPal"),
+    Method.BANK_TRANSFER: _l("Bank transfer"),
+}
+
+
+class PaymentForm(FlaskForm):
+    """How to pay."""
+
+    method = RadioField(
+        _l("Payment method"),
+        [InputRequired(_l("Please choose one of the payment methods."))],
+        choices=[(str(method), label) for method, label in LABELS.items()],
+    )

@@ -1,0 +1,16 @@
+"""Forms of the shipping domain."""
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import RadioField
+from wtforms.validators import InputRequired
+
+
+class DeliveryForm(FlaskForm):
+    """Which carrier; the view fills in the choices, the service checks the answer."""
+
+    provider = RadioField(
+        _l("Delivery service"),
+        [InputRequired(_l("Please choose one of the delivery services."))],
+        validate_choice=False,
+    )

@@ -1,0 +1,51 @@
+"""Small things that the views share."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask_babel import LazyString, lazy_gettext as _l
+from werkzeug.routing import IntegerConverter, Map
+from wtforms import Form, StringField, ValidationError
+
+from .pagination import MAX_ID
+
+
+class IdConverter(IntegerConverter):
+    """A row's id in an address; a number that no row can have is simply not found."""
+
+    def __init__(self, url_map: Map, **options: Any) -> None:
+        super().__init__(url_map, min=1, max=MAX_ID, **options)
+
+
+def local_path(target: str | None) -> str | None:
+    """Return ``target`` if it is a path on this site, else None.
+
+    ``//host``, backslashes and control characters, which browsers read as another site,
+    are refused.
+    """
+    if not target or not target.startswith("/") or target[1:2] in ("/", "\\"):
+        return None
+    if "\\" in target or any(ord(char) < 33 or ord(char) == 127 for char in target):
+        return None
+    parts = urlsplit(target)
+    return None if parts.scheme or parts.netloc else target
+
+
+def strip(value: Any) -> Any:
+    """A form filter: remove the white space around a text."""
+    return value.strip() if isinstance(value, str) else value
+
+
+class PlainText:
+    """A form validator: no control characters, except line breaks where ``lines`` is set."""
+
+    message: LazyString = _l("Please remove the invisible control characters.")
+
+    def __init__(self, *, lines: bool = False) -> None:
+        self.allowed = "\r\n\t" if lines else ""
+
+    def __call__(self, form: Form, field: StringField) -> None:
+        """Raise ValidationError if the field holds a character that is not allowed."""
+        for char in field.data or "":
+            if (ord(char) < 32 or ord(char) == 127) and char not in self.allowed:
+                raise ValidationError(str(self.message))
