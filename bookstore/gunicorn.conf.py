@@ -71,6 +71,9 @@ errorlog = "-"
 
 def when_ready(server: Any) -> None:
     """Before the workers are made: compile what each of them would compile at its first page."""
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
     app = server.app.wsgi()
     for name in app.jinja_env.list_templates(["html"]):
         app.jinja_env.get_template(name)

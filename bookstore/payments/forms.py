@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import RadioField
+from wtforms import RadioField, SelectChoice
 from wtforms.validators import InputRequired
 
 from .models import Method
@@ -20,5 +20,5 @@ class PaymentForm(FlaskForm):
     method = RadioField(
         _l("Payment method"),
         [InputRequired(_l("Please choose one of the payment methods."))],
-        choices=[(str(method), label) for method, label in LABELS.items()],
+        choices=[SelectChoice(str(method), label) for method, label in LABELS.items()],
     )

@@ -3,6 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from wtforms import SelectChoice
 
 from ..accounts.access import login_required, me
 from ..errors import InvalidInput
@@ -28,6 +29,8 @@ def deliver(purchase_id: int) -> ResponseReturnValue:
             flash(_("Everything is arranged. Enjoy your reading!"), "success")
             return redirect(url_for("catalog.catalog"))
     providers = services.active_providers()
-    form.provider.choices = [(str(p.id), f"{p.name} · {money(p.cost)}") for p in providers]
+    form.provider.choices = [
+        SelectChoice(str(p.id), f"{p.name} · {money(p.cost)}") for p in providers
+    ]
     status = 422 if form.is_submitted() else 200
     return render_template("shipping/delivery.html", form=form, purchase=purchase), status

@@ -26,7 +26,8 @@ if ! command -v mmdebstrap >/dev/null; then
 fi
 echo "No registry answers: making $tag from Debian $suite with mmdebstrap (about a minute)."
 if ! docker image inspect "$base" >/dev/null 2>&1; then
-    # /etc/mysql is not needed: the entrypoint passes every setting itself.
+    # $1 is for mmdebstrap to fill in. /etc/mysql is not needed: the entrypoint passes each setting.
+    # shellcheck disable=SC2016
     mmdebstrap --quiet --variant=minbase --include=mysql-server \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='Acquire::Languages "none"' \
