@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
-from lab.settings import STATE, VENV, LabError
+from lab.settings import ROOT, STATE, VENV, LabError
 from lab.shell import run, say
 
 DATABASE = STATE / "dev.sqlite"
@@ -38,5 +38,8 @@ def serve() -> None:
     run(*flask, "db", "upgrade", env=environment)
     run(*flask, "sample-data", "--books", "40", env=environment)
     run(*flask, "create-admin", "--email", ADMIN_EMAIL, env=environment)
-    say(f"http://127.0.0.1:{port} (administrator: {ADMIN_EMAIL}, password in {ADMIN_PASSWORD.name} below .lab)")
+    say(
+        f"http://127.0.0.1:{port} (administrator {ADMIN_EMAIL}, "
+        f"password in {ADMIN_PASSWORD.relative_to(ROOT)})"
+    )
     run(*flask, "run", "--debug", "--port", port, env=environment)

@@ -53,8 +53,20 @@ def ensure_host_image(settings: Settings) -> None:
 
 def _build_host_image(base: str, tag: str) -> None:
     files = sorted((ROOT / "lab" / "host").iterdir())
-    digest = hashlib.sha256(b"".join([base.encode(), *(path.read_bytes() for path in files)])).hexdigest()[:16]
-    if output("docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}', tag) == digest:
+    digest = hashlib.sha256(
+        b"".join([base.encode(), *(path.read_bytes() for path in files)])
+    ).hexdigest()[:16]
+    if (
+        output(
+            "docker",
+            "image",
+            "inspect",
+            "--format",
+            f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}',
+            tag,
+        )
+        == digest
+    ):
         return
     image = _base_image(base)
     say(f"building the hosts' image {tag}")
@@ -78,7 +90,9 @@ def _base_image(base: str) -> str:
     return tag
 
 
-def _bootstrap(suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str) -> None:
+def _bootstrap(
+    suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str
+) -> None:
     """Make an image from a distribution's archive."""
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap", *(["ubuntu-keyring"] if "ubuntu" in mirror else []))
@@ -86,16 +100,20 @@ def _bootstrap(suite: str, mirror: str, components: str, packages: tuple[str, ..
     if packages:
         command.append(f"--include={','.join(packages)}")
     with subprocess.Popen([*command, suite, "-", mirror], stdout=subprocess.PIPE) as bootstrap:
-        imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
+        imported = subprocess.run(
+            ["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL
+        )
     if bootstrap.returncode or imported.returncode:
-        raise LabError(f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror.")
+        raise LabError(
+            f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror."
+        )
 
 
 def ensure_store_build() -> None:
     """Write down what the store's image is built from, for the lab and for molecule.
 
-    The hosts pull its base and its requirements themselves. Where no registry answers, this machine makes a
-    base and collects wheels for them.
+    The hosts pull its base and its requirements themselves. Where no registry answers, this
+    machine makes a base and collects wheels for them.
 
     Raises:
         LabError: the distribution's archive or the package index did not answer.
@@ -132,12 +150,22 @@ def _collect_wheels() -> None:
         return
     say("collecting the store's wheels")
     shutil.rmtree(WHEELHOUSE, ignore_errors=True)
-    platforms = (f"--platform=manylinux{generation}_{platform.machine()}" for generation in ("_2_34", "_2_28", "2014"))
+    platforms = (
+        f"--platform=manylinux{generation}_{platform.machine()}"
+        for generation in ("_2_34", "_2_28", "2014")
+    )
     run(
-        VENV / "bin" / "pip", "download", "-qq", "--disable-pip-version-check", "--dest", WHEELHOUSE,
-        "--only-binary=:all:", f"--python-version={PYTHON_VERSION}", "--implementation=cp", *platforms,
-        "--requirement", requirements,
-    )  # fmt: skip
+        VENV / "bin" / "pip",
+        "download",
+        "-qq",
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+        f"--python-version={PYTHON_VERSION}",
+        "--implementation=cp",
+        *platforms,
+        f"--dest={WHEELHOUSE}",
+        f"--requirement={requirements}",
+    )
     stamp.write_text(wanted)
 
 

@@ -11,9 +11,14 @@ from pathlib import Path
 from lab.settings import ROOT, VENV, LabError
 from lab.shell import install_packages, output, run, say
 
-# ansible-core 2.19 runs on Python 3.11 to 3.13 on the controller (its release notes); so do the store's libraries.
+# ansible-core 2.19 runs on Python 3.11 to 3.13 on the controller (its release notes); so do the
+# store's libraries.
 PYTHONS = ("python3.13", "python3.12", "python3.11", "python3")
-REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "bookstore" / "requirements.txt", ROOT / "requirements.yml")
+REQUIREMENTS = (
+    ROOT / "requirements.txt",
+    ROOT / "bookstore" / "requirements.txt",
+    ROOT / "requirements.yml",
+)
 
 
 def ensure_venv() -> None:
@@ -31,7 +36,14 @@ def ensure_venv() -> None:
         say(f"making the virtual environment .venv with {python}")
         run(python, "-m", "venv", "--clear", VENV)
     say("installing what requirements.txt pins (a minute, the first time)")
-    run(VENV / "bin" / "pip", "install", "-qq", "--disable-pip-version-check", "-r", ROOT / "requirements.txt")
+    run(
+        VENV / "bin" / "pip",
+        "install",
+        "-qq",
+        "--disable-pip-version-check",
+        "-r",
+        ROOT / "requirements.txt",
+    )
     run(VENV / "bin" / "ansible-galaxy", "collection", "install", "-r", ROOT / "requirements.yml")
     stamp.write_text(wanted)
 
@@ -44,7 +56,9 @@ def venv_environment() -> dict[str, str]:
 def _find_python() -> str:
     candidates = [sys.executable, *(path for name in PYTHONS if (path := shutil.which(name)))]
     suitable = [python for python in candidates if _is_suitable(python)]
-    if complete := [python for python in suitable if output(python, "-c", "import ensurepip, venv")is not None]:
+    if complete := [
+        python for python in suitable if output(python, "-c", "import ensurepip, venv") is not None
+    ]:
         return complete[0]
     if suitable:
         version = output(suitable[0], "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
@@ -53,9 +67,14 @@ def _find_python() -> str:
     # Ubuntu 22.04: its own Python is too old, but it packages a newer one beside it.
     install_packages("python3.11", "python3.11-venv")
     if not (python := shutil.which("python3.11")):
-        raise LabError("Python 3.11, 3.12 or 3.13 is needed. Install one and run the command again.")
+        raise LabError(
+            "Python 3.11, 3.12 or 3.13 is needed. Install one and run the command again."
+        )
     return python
 
 
 def _is_suitable(python: str | Path) -> bool:
-    return output(python, "-c", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))") is not None
+    return (
+        output(python, "-c", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))")
+        is not None
+    )

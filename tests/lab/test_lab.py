@@ -64,14 +64,21 @@ def test_a_bad_setting_is_one_line_and_no_traceback() -> None:
 
 
 def test_a_taken_port_is_named_with_another(taken_port: int) -> None:
-    with pytest.raises(LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"):
+    with pytest.raises(
+        LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"
+    ):
         checks._check_port(taken_port)
 
 
 def test_a_taken_network_is_named_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))])
+    monkeypatch.setattr(
+        checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))]
+    )
 
-    with pytest.raises(LabError, match=r"10\.87\.12\.0/24 is taken by office-vpn.*LAB_SUBNET=10\.88\.0\.0/24 make up"):
+    with pytest.raises(
+        LabError,
+        match=r"10\.87\.12\.0/24 is taken by office-vpn.*LAB_SUBNET=10\.88\.0\.0/24 make up",
+    ):
         checks._check_subnet(read_settings())
 
 
@@ -87,7 +94,7 @@ def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "answers", lambda: False)
     monkeypatch.setattr(checks.shutil, "which", lambda _: None)
 
-    with pytest.raises(LabError, match="needs root.*install sudo"):
+    with pytest.raises(LabError, match=r"needs root.*install sudo"):
         checks._check_rights()
 
 

@@ -14,7 +14,12 @@ def test_a_book_is_sold_and_bought(customer: Customer, other_customer: Customer)
 
     seller.join()
     listed = seller.submit(
-        "/book/add_book", title=title, author="Julio Cortázar", description="Usado", price="38000", stock="1"
+        "/book/add_book",
+        title=title,
+        author="Julio Cortázar",
+        description="Usado",
+        price="38000",
+        stock="1",
     )
     assert listed.status_code == 302, listed.text
 
@@ -44,7 +49,9 @@ def test_a_book_is_sold_and_bought(customer: Customer, other_customer: Customer)
 
 def provider_value(page: str) -> str:
     """The first delivery provider that the page offers."""
-    offered = re.search(r'name="provider"[^>]*value="([^"]+)"', page) or re.search(r'<option value="([^"]+)"', page)
+    offered = re.search(r'name="provider"[^>]*value="([^"]+)"', page) or re.search(
+        r'<option value="([^"]+)"', page
+    )
     assert offered, "the page offers no delivery provider"
     return offered[1]
 
