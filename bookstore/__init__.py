@@ -27,9 +27,7 @@ __all__ = ["ConfigError", "create_app"]
 BLUEPRINTS = (accounts.bp, catalog.bp, orders.bp, payments.bp, shipping.bp, admin.bp, health.bp)
 
 
-def create_app(
-    overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
-) -> Flask:
+def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Flask:
     """Make the application.
 
     Args:
@@ -48,9 +46,7 @@ def create_app(
     logs.init_app(app)
     security.init_app(app)
     db.init_app(app)
-    migrate.init_app(
-        app, db, directory=str(Path(__file__).parent / "migrations"), compare_type=True
-    )
+    migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), compare_type=True)
     csrf.init_app(app)
     login_manager.init_app(app)
     access.init_app(app)

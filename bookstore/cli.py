@@ -23,9 +23,7 @@ def init_app(app: Flask) -> None:
 
 
 @click.command("sample-data")
-@click.option(
-    "--books", default=40, show_default=True, type=click.IntRange(1, 10_000_000), metavar="N"
-)
+@click.option("--books", default=40, show_default=True, type=click.IntRange(1, 10_000_000), metavar="N")
 @with_appcontext
 def sample_data(books: int) -> None:
     """Fill the store with N sample books; the first forty are real ones.

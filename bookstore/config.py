@@ -47,9 +47,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
         "CURRENCY": environ.get("CURRENCY") or "COP",
-        "RESERVATION": timedelta(
-            minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)
-        ),
+        "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:
         # no sibling subdomain can then plant a session.
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
@@ -104,8 +102,7 @@ def engine_options(url: URL, environ: Mapping[str, str]) -> dict[str, Any]:
         "read_timeout": 30,
         "write_timeout": 30,
         # A value that does not fit must be an error, never a silently changed one.
-        "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'),"
-        " time_zone = '+00:00'",
+        "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), time_zone = '+00:00'",
     }
     if ca := environ.get("DB_SSL_CA"):
         # Without these three PyMySQL encrypts to whoever answers.

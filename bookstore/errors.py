@@ -87,9 +87,7 @@ def wants_json() -> bool:
     return best == "application/json" and accept[best] > accept["text/html"]
 
 
-def error_response(
-    status: int, message: LazyString | str | None = None, retry_after: int | None = None
-) -> Response:
+def error_response(status: int, message: LazyString | str | None = None, retry_after: int | None = None) -> Response:
     """Build the page, or the JSON, of an error."""
     title = TITLES.get(status, TITLES[400 if status < 500 else 500])
     text = message or TEXTS.get(status, TEXTS[400 if status < 500 else 500])
@@ -101,9 +99,7 @@ def error_response(
         body = {"status": status, "title": str(title), "message": str(text)}
         response = jsonify(error=body | {"request_id": request_id})
     else:
-        response = make_response(
-            render_template("errors/page.html", status=status, title=title, text=text)
-        )
+        response = make_response(render_template("errors/page.html", status=status, title=title, text=text))
     response.status_code = status
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
@@ -140,9 +136,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _csrf_error(error: CSRFError) -> Response:
-    return error_response(
-        400, gettext("The form is too old or came from elsewhere. Reload the page and try again.")
-    )
+    return error_response(400, gettext("The form is too old or came from elsewhere. Reload the page and try again."))
 
 
 def _database_error(error: DBAPIError | PoolTimeout) -> Response:

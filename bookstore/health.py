@@ -101,9 +101,7 @@ def _probe() -> Probe:
 
 
 def _answer(good: bool, **parts: str) -> Response:
-    response = jsonify(
-        status="healthy" if good else "unhealthy", release=current_app.config["RELEASE"], **parts
-    )
+    response = jsonify(status="healthy" if good else "unhealthy", release=current_app.config["RELEASE"], **parts)
     response.status_code = 200 if good else 503
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -23,9 +23,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_remember_choice)
     app.add_template_filter(money)
     app.add_template_filter(moment)
-    app.context_processor(
-        lambda: {"languages": LANGUAGES, "language": language, "language_url": language_url}
-    )
+    app.context_processor(lambda: {"languages": LANGUAGES, "language": language, "language_url": language_url})
 
 
 def choose_language() -> str:

@@ -26,9 +26,7 @@ class Page(Generic[Row]):
     next_cursor: str | None
 
 
-def newest_first(
-    query: Select[Row], key: InstrumentedAttribute[int], after: str | None
-) -> Page[Row]:
+def newest_first(query: Select[Row], key: InstrumentedAttribute[int], after: str | None) -> Page[Row]:
     """Run ``query`` for the page that follows the cursor ``after``, highest key first.
 
     Raises:

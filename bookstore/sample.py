@@ -81,10 +81,7 @@ def fill(wanted: int) -> int:
     missing.
     """
     sellers = _sellers()
-    present = (
-        db.session.scalar(select(func.count()).select_from(Book).where(Book.seller_id.in_(sellers)))
-        or 0
-    )
+    present = db.session.scalar(select(func.count()).select_from(Book).where(Book.seller_id.in_(sellers))) or 0
     for start in range(present, wanted, _BATCH):
         stop = min(start + _BATCH, wanted)
         db.session.execute(insert(Book), list(_books(start, stop, sellers)))

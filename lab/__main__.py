@@ -124,19 +124,14 @@ def _write_lab_vars(settings: Settings) -> None:
         known = json.loads(LAB_VARS.read_text().partition("\n")[2])
     values: dict[str, object] = {
         "vault_secret_key": known.get("vault_secret_key") or secrets.token_urlsafe(48),
-        "vault_database_password": known.get("vault_database_password")
-        or secrets.token_urlsafe(24),
+        "vault_database_password": known.get("vault_database_password") or secrets.token_urlsafe(24),
         "lab_https_port": settings.port,
         "lab_subnet": str(settings.subnet),
         "admin_networks": [f"{settings.gateway}/32"],
         "mysql_apt_suite": "sid" if settings.is_debian else "",
     }
     values |= json.loads(images.STORE_BUILD.read_text())
-    text = (
-        "# Written by `make up`, read by Ansible. JSON is YAML too.\n"
-        + json.dumps(values, indent=2)
-        + "\n"
-    )
+    text = "# Written by `make up`, read by Ansible. JSON is YAML too.\n" + json.dumps(values, indent=2) + "\n"
     if not LAB_VARS.exists() or LAB_VARS.read_text() != text:
         _write_private(LAB_VARS, text)
 
@@ -218,9 +213,7 @@ def main() -> int:
         print(f"make {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. `make {arguments.command}` takes up where it stopped.", file=sys.stderr
-        )
+        print(f"\nInterrupted. `make {arguments.command}` takes up where it stopped.", file=sys.stderr)
         return 130
     return 0
 

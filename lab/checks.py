@@ -31,23 +31,16 @@ def check_machine(settings: Settings) -> None:
 
 def _check_rights() -> None:
     if os.geteuid() != 0 and not answers() and not shutil.which("sudo"):
-        raise LabError(
-            "No Docker engine answers, and starting one needs root: "
-            "run this as root, or install sudo."
-        )
+        raise LabError("No Docker engine answers, and starting one needs root: run this as root, or install sudo.")
     if not os.access(ROOT, os.W_OK):
-        raise LabError(
-            f"{ROOT} cannot be written by this user. "
-            "Clone the repository into a folder of your own."
-        )
+        raise LabError(f"{ROOT} cannot be written by this user. Clone the repository into a folder of your own.")
 
 
 def _check_disk() -> None:
     for path in {str(ROOT), _engine_root()}:
         if (free := shutil.disk_usage(path).free) < NEEDED_BYTES:
             raise LabError(
-                f"{path} has {free / 1024**3:.1f} GiB free and the lab needs "
-                f"{NEEDED_BYTES / 1024**3:.0f}. Make room."
+                f"{path} has {free / 1024**3:.1f} GiB free and the lab needs {NEEDED_BYTES / 1024**3:.0f}. Make room."
             )
 
 
@@ -66,13 +59,9 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError as error:
-            raise LabError(
-                f"Port {port} may only be used by root. Choose another: LAB_PORT=8443 make up"
-            ) from error
+            raise LabError(f"Port {port} may only be used by root. Choose another: LAB_PORT=8443 make up") from error
         except OSError as error:
-            raise LabError(
-                f"Port {port} is taken. Choose another: LAB_PORT={port + 1} make up"
-            ) from error
+            raise LabError(f"Port {port} is taken. Choose another: LAB_PORT={port + 1} make up") from error
 
 
 def _check_subnet(settings: Settings) -> None:
@@ -91,9 +80,7 @@ def _networks() -> list[tuple[str, ipaddress.IPv4Network]]:
     found: list[tuple[str, str]] = []
     if ids := output("docker", "network", "ls", "-q"):
         for network in json.loads(output("docker", "network", "inspect", *ids.split()) or "[]"):
-            found += [
-                (network["Name"], config["Subnet"]) for config in network["IPAM"]["Config"] or []
-            ]
+            found += [(network["Name"], config["Subnet"]) for config in network["IPAM"]["Config"] or []]
     for route in json.loads(output("ip", "-4", "-json", "route") or "[]"):
         if not route.get("dev", "").startswith(("br-", "docker")):
             found.append((route.get("dev", "a route"), route["dst"]))

@@ -38,8 +38,5 @@ def serve() -> None:
     run(*flask, "db", "upgrade", env=environment)
     run(*flask, "sample-data", "--books", "40", env=environment)
     run(*flask, "create-admin", "--email", ADMIN_EMAIL, env=environment)
-    say(
-        f"http://127.0.0.1:{port} (administrator {ADMIN_EMAIL}, "
-        f"password in {ADMIN_PASSWORD.relative_to(ROOT)})"
-    )
+    say(f"http://127.0.0.1:{port} (administrator {ADMIN_EMAIL}, password in {ADMIN_PASSWORD.relative_to(ROOT)})")
     run(*flask, "run", "--debug", "--port", port, env=environment)

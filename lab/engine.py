@@ -31,9 +31,7 @@ def ensure_engine() -> None:
     if answers():
         return
     missing = [
-        package
-        for program, package in (("docker", "docker.io"), ("dockerd", "docker.io"))
-        if not shutil.which(program)
+        package for program, package in (("docker", "docker.io"), ("dockerd", "docker.io")) if not shutil.which(program)
     ]
     if missing and not SOCKET.exists():
         # Debian 13 packages the client by itself and only recommends it.
@@ -82,7 +80,5 @@ def _wait() -> None:
     deadline = time.monotonic() + 60
     while not answers():
         if time.monotonic() > deadline:
-            raise LabError(
-                "The Docker engine does not answer. Look at `docker info` and at the engine's log."
-            )
+            raise LabError("The Docker engine does not answer. Look at `docker info` and at the engine's log.")
         time.sleep(0.3)

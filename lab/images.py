@@ -53,9 +53,7 @@ def ensure_host_image(settings: Settings) -> None:
 
 def _build_host_image(base: str, tag: str) -> None:
     files = sorted((ROOT / "lab" / "host").iterdir())
-    digest = hashlib.sha256(
-        b"".join([base.encode(), *(path.read_bytes() for path in files)])
-    ).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join([base.encode(), *(path.read_bytes() for path in files)])).hexdigest()[:16]
     if (
         output(
             "docker",
@@ -90,9 +88,7 @@ def _base_image(base: str) -> str:
     return tag
 
 
-def _bootstrap(
-    suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str
-) -> None:
+def _bootstrap(suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str) -> None:
     """Make an image from a distribution's archive."""
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap", *(["ubuntu-keyring"] if "ubuntu" in mirror else []))
@@ -100,13 +96,9 @@ def _bootstrap(
     if packages:
         command.append(f"--include={','.join(packages)}")
     with subprocess.Popen([*command, suite, "-", mirror], stdout=subprocess.PIPE) as bootstrap:
-        imported = subprocess.run(
-            ["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL
-        )
+        imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:
-        raise LabError(
-            f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror."
-        )
+        raise LabError(f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror.")
 
 
 def ensure_store_build() -> None:
@@ -150,10 +142,7 @@ def _collect_wheels() -> None:
         return
     say("collecting the store's wheels")
     shutil.rmtree(WHEELHOUSE, ignore_errors=True)
-    platforms = (
-        f"--platform=manylinux{generation}_{platform.machine()}"
-        for generation in ("_2_34", "_2_28", "2014")
-    )
+    platforms = (f"--platform=manylinux{generation}_{platform.machine()}" for generation in ("_2_34", "_2_28", "2014"))
     run(
         VENV / "bin" / "pip",
         "download",

@@ -56,9 +56,7 @@ def venv_environment() -> dict[str, str]:
 def _find_python() -> str:
     candidates = [sys.executable, *(path for name in PYTHONS if (path := shutil.which(name)))]
     suitable = [python for python in candidates if _is_suitable(python)]
-    if complete := [
-        python for python in suitable if output(python, "-c", "import ensurepip, venv") is not None
-    ]:
+    if complete := [python for python in suitable if output(python, "-c", "import ensurepip, venv") is not None]:
         return complete[0]
     if suitable:
         version = output(suitable[0], "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
@@ -67,14 +65,9 @@ def _find_python() -> str:
     # Ubuntu 22.04: its own Python is too old, but it packages a newer one beside it.
     install_packages("python3.11", "python3.11-venv")
     if not (python := shutil.which("python3.11")):
-        raise LabError(
-            "Python 3.11, 3.12 or 3.13 is needed. Install one and run the command again."
-        )
+        raise LabError("Python 3.11, 3.12 or 3.13 is needed. Install one and run the command again.")
     return python
 
 
 def _is_suitable(python: str | Path) -> bool:
-    return (
-        output(python, "-c", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))")
-        is not None
-    )
+    return output(python, "-c", "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))") is not None

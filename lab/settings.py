@@ -82,17 +82,10 @@ def read_settings() -> Settings:
     try:
         network = ipaddress.IPv4Network(subnet)
     except ValueError as error:
-        raise LabError(
-            f"LAB_SUBNET={subnet} is not a network ({error}). Give one like 10.87.12.0/24."
-        ) from error
+        raise LabError(f"LAB_SUBNET={subnet} is not a network ({error}). Give one like 10.87.12.0/24.") from error
     if network.num_addresses < 16 or not network.is_private:
-        raise LabError(
-            f"LAB_SUBNET={subnet} must be a private network of at least 16 addresses, "
-            "like 10.87.12.0/24."
-        )
+        raise LabError(f"LAB_SUBNET={subnet} must be a private network of at least 16 addresses, like 10.87.12.0/24.")
     base = os.environ.get("LAB_BASE", "debian:trixie")
     if not re.fullmatch(r"debian:trixie|ubuntu:(22\.04|24\.04)", base):
-        raise LabError(
-            f"LAB_BASE={base} is not supported. Give debian:trixie, ubuntu:24.04 or ubuntu:22.04."
-        )
+        raise LabError(f"LAB_BASE={base} is not supported. Give debian:trixie, ubuntu:24.04 or ubuntu:22.04.")
     return Settings(int(port), network, base)

@@ -26,13 +26,10 @@ def run(*command: Argument, env: dict[str, str] | None = None, cwd: Path = ROOT)
         LabError: it failed; the command has said why.
     """
     sys.stdout.flush()
-    completed = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})}
-    )
+    completed = subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})})
     if completed.returncode:
         raise LabError(
-            f"`{' '.join(str(word) for word in command[:3])} …` ended with "
-            f"{completed.returncode}; see above."
+            f"`{' '.join(str(word) for word in command[:3])} …` ended with {completed.returncode}; see above."
         )
 
 
@@ -67,14 +64,8 @@ def install_packages(*packages: str) -> None:
         LabError: the machine has no apt, or the installation failed.
     """
     if not shutil.which("apt-get"):
-        raise LabError(
-            f"Please install {', '.join(packages)}: only Debian and Ubuntu are done for you."
-        )
+        raise LabError(f"Please install {', '.join(packages)}: only Debian and Ubuntu are done for you.")
     say(f"installing {' '.join(packages)} from the distribution")
     environment = ("env", "DEBIAN_FRONTEND=noninteractive")
     run(*as_root("apt-get", "update", "-qq"))
-    run(
-        *as_root(
-            *environment, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages
-        )
-    )
+    run(*as_root(*environment, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages))

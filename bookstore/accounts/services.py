@@ -127,9 +127,7 @@ def open_session(user: User) -> None:
     """Start a session: store its hash, and leave the token with the user object."""
     token = secrets.token_urlsafe(32)
     lifetime = current_app.config["PERMANENT_SESSION_LIFETIME"]
-    db.session.add(
-        UserSession(token_hash=_hash(token), user_id=user.id, expires_at=utcnow() + lifetime)
-    )
+    db.session.add(UserSession(token_hash=_hash(token), user_id=user.id, expires_at=utcnow() + lifetime))
     db.session.commit()
     user.session_token = token
 
@@ -149,9 +147,7 @@ def user_of_session(token: str) -> User | None:
 def close_session(user: User) -> None:
     """End the session that the user came with; copies of its cookie die with it."""
     if user.session_token:
-        db.session.execute(
-            delete(UserSession).where(UserSession.token_hash == _hash(user.session_token))
-        )
+        db.session.execute(delete(UserSession).where(UserSession.token_hash == _hash(user.session_token)))
         db.session.commit()
 
 
@@ -184,9 +180,7 @@ def ensure_admin(email: str, password: str, name: str) -> str:
 def tidy(now: datetime) -> int:
     """Delete sessions and log-in attempts that are of no use any more; return how many."""
     sessions = db.session.execute(delete(UserSession).where(UserSession.expires_at <= now))
-    attempts = db.session.execute(
-        delete(LoginAttempt).where(LoginAttempt.attempted_at <= now - throttle.WINDOW)
-    )
+    attempts = db.session.execute(delete(LoginAttempt).where(LoginAttempt.attempted_at <= now - throttle.WINDOW))
     db.session.commit()
     return int(sessions.rowcount + attempts.rowcount)  # type: ignore[attr-defined]
 

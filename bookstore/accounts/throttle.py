@@ -35,9 +35,7 @@ def begin_attempt(email: str, address: str) -> LoginAttempt:
         TooManyAttempts: a limit is reached; the attempt is not counted.
     """
     now = utcnow()
-    attempt = LoginAttempt(
-        account_hash=_digest(email), address_hash=_digest(network(address)), attempted_at=now
-    )
+    attempt = LoginAttempt(account_hash=_digest(email), address_hash=_digest(network(address)), attempted_at=now)
     db.session.add(attempt)
     db.session.commit()
     same_account = LoginAttempt.account_hash == attempt.account_hash

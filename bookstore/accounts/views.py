@@ -47,9 +47,7 @@ def login() -> ResponseReturnValue:
     headers: dict[str, str] = {}
     if form.validate_on_submit():
         try:
-            user = services.authenticate(
-                form.email.data, form.password.data, request.remote_addr or ""
-            )
+            user = services.authenticate(form.email.data, form.password.data, request.remote_addr or "")
         except (services.BadCredentials, TooManyAttempts) as error:
             form.form_errors.append(error.message)
             status = error.status

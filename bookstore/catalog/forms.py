@@ -81,9 +81,7 @@ class BookForm(FlaskForm):
         _l("Price"),
         [
             InputRequired(_l("Please enter the price.")),
-            NumberRange(
-                MIN_PRICE, MAX_PRICE, _l("The price must be between 0.01 and 99,999,999.99.")
-            ),
+            NumberRange(MIN_PRICE, MAX_PRICE, _l("The price must be between 0.01 and 99,999,999.99.")),
         ],
         render_kw={"inputmode": "decimal", "autocomplete": "off"},
     )

@@ -29,11 +29,7 @@ class BookData:
 
 def books_on_sale(after: str | None) -> Page[Book]:
     """A page of the catalogue, sellers loaded, newest first."""
-    query = (
-        select(Book)
-        .where(Book.status == BookStatus.ACTIVE)
-        .options(joinedload(Book.seller, innerjoin=True))
-    )
+    query = select(Book).where(Book.status == BookStatus.ACTIVE).options(joinedload(Book.seller, innerjoin=True))
     return newest_first(query, Book.id, after)
 
 

@@ -73,9 +73,7 @@ def delete_book(book_id: int) -> ResponseReturnValue:
     if services.remove_book(book_id, me()):
         flash(_("The book is deleted."), "success")
     else:
-        flash(
-            _("The book is off sale. It stays on the purchases of those who bought it."), "success"
-        )
+        flash(_("The book is off sale. It stays on the purchases of those who bought it."), "success")
     return redirect(url_for("catalog.my_books"))
 
 

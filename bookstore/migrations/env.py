@@ -22,9 +22,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
         return
     # Such locks belong to the whole server, so the name holds the schema's.
     name = f"bookstore-migrations:{connection.engine.url.database}"[:64]
-    got = connection.scalar(
-        text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS}
-    )
+    got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS})
     connection.commit()
     if got != 1:
         raise RuntimeError(f"another migration has been running for {LOCK_SECONDS} s")
@@ -50,9 +48,7 @@ def run() -> None:
 
 
 if context.is_offline_mode():
-    context.configure(
-        url=target_db.engine.url, target_metadata=target_db.metadata, literal_binds=True
-    )
+    context.configure(url=target_db.engine.url, target_metadata=target_db.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 else:

@@ -30,6 +30,4 @@ def buy(book_id: int) -> ResponseReturnValue:
 def purchases() -> ResponseReturnValue:
     """What the visitor bought."""
     page = services.purchases_of(me(), request.args.get("after"))
-    return render_template(
-        "orders/purchases.html", page=page, statuses=PurchaseStatus, now=utcnow()
-    )
+    return render_template("orders/purchases.html", page=page, statuses=PurchaseStatus, now=utcnow())

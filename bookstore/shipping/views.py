@@ -29,8 +29,6 @@ def deliver(purchase_id: int) -> ResponseReturnValue:
             flash(_("Everything is arranged. Enjoy your reading!"), "success")
             return redirect(url_for("catalog.catalog"))
     providers = services.active_providers()
-    form.provider.choices = [
-        SelectChoice(str(p.id), f"{p.name} · {money(p.cost)}") for p in providers
-    ]
+    form.provider.choices = [SelectChoice(str(p.id), f"{p.name} · {money(p.cost)}") for p in providers]
     status = 422 if form.is_submitted() else 200
     return render_template("shipping/delivery.html", form=form, purchase=purchase), status

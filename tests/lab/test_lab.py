@@ -64,16 +64,12 @@ def test_a_bad_setting_is_one_line_and_no_traceback() -> None:
 
 
 def test_a_taken_port_is_named_with_another(taken_port: int) -> None:
-    with pytest.raises(
-        LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"
-    ):
+    with pytest.raises(LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"):
         checks._check_port(taken_port)
 
 
 def test_a_taken_network_is_named_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))]
-    )
+    monkeypatch.setattr(checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))])
 
     with pytest.raises(
         LabError,

@@ -129,9 +129,7 @@ def wait_for(url: URL, container: str) -> None:
                 break
         except DBAPIError:
             if time.monotonic() > deadline:
-                logs = subprocess.run(
-                    ["docker", "logs", "--tail", "20", container], capture_output=True, text=True
-                )
+                logs = subprocess.run(["docker", "logs", "--tail", "20", container], capture_output=True, text=True)
                 pytest.exit(f"MySQL does not start:\n{logs.stdout}{logs.stderr}", 3)
             time.sleep(0.2)
     engine.dispose()

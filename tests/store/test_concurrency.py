@@ -151,10 +151,7 @@ def test_eight_hosts_migrate_at_once(server):
     url = server.new_database()
     command = [sys.executable, "-m", "flask", "--app", "bookstore", "db", "upgrade"]
     env = os.environ | environment(url)
-    running = [
-        subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
-        for _ in range(8)
-    ]
+    running = [subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) for _ in range(8)]
     errors = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 8, "\n".join(errors)
     app = make_app(url)

@@ -269,9 +269,7 @@ def test_copied_cookie_dies_with_the_log_out(make, browser, fetch):
     user = make.user()
     victim, thief = browser(user), browser()
     stolen = victim.client.get_cookie("__Host-session", domain="store.example")
-    thief.client.set_cookie(
-        "__Host-session", stolen.value, domain="store.example", secure=True, path="/"
-    )
+    thief.client.set_cookie("__Host-session", stolen.value, domain="store.example", secure=True, path="/")
     assert thief.get("/book/my_books").status_code == 200
     elsewhere = browser(user)
     victim.post("/logout")
@@ -459,9 +457,7 @@ def test_junk_password_at_log_in(make, browser, password):
     assert browser().post("/login", form).status_code in (401, 422)
 
 
-@pytest.mark.parametrize(
-    "number", ["999999", "2147483648", str(2**63), "9" * 400, "-1", "0", "x", "1.0"]
-)
+@pytest.mark.parametrize("number", ["999999", "2147483648", str(2**63), "9" * 400, "-1", "0", "x", "1.0"])
 @pytest.mark.parametrize("path", ["/payment/{}", "/delivery/{}", "/book/edit_book/{}"])
 def test_unknown_ids(make, browser, path, number):
     visitor = browser(make.user())
@@ -472,9 +468,7 @@ def test_unknown_ids(make, browser, path, number):
     assert visitor.post(f"/book/delete_book/{number}").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "cursor", ["x", "a" * 5000, "azE", "a1_", "%00", "%ff", "ay0x", "azk5OTk5OTk5OTk5OTk", "ñ"]
-)
+@pytest.mark.parametrize("cursor", ["x", "a" * 5000, "azE", "a1_", "%00", "%ff", "ay0x", "azk5OTk5OTk5OTk5OTk", "ñ"])
 def test_junk_cursor(make, browser, cursor):
     make.book()
     visitor = browser(make.admin())

@@ -118,9 +118,7 @@ def test_catalogue_pages_hold_every_book_once(make, browser):
     while path:
         text = visitor.get(path).text
         pages += 1
-        seen += [
-            part[:10] for part in text.split('<h3 id="book-')[1:] for part in [part.split(">")[1]]
-        ]
+        seen += [part[:10] for part in text.split('<h3 id="book-')[1:] for part in [part.split(">")[1]]]
         path = text.split('rel="next" href="')[1].split('"')[0] if 'rel="next"' in text else ""
     assert pages == 3
     assert seen == [f"Volume {number:03}" for number in reversed(range(60))]
@@ -145,9 +143,7 @@ def test_log_in_leads_back_to_where_one_wanted_to_go(make, browser):
     assert response.headers["Location"].startswith("/login?next=/book/my_books")
     user = make.user()
     visitor.get("/login")
-    response = visitor.post(
-        "/login?next=/book/my_books", {"email": user.email, "password": "a horse and a battery"}
-    )
+    response = visitor.post("/login?next=/book/my_books", {"email": user.email, "password": "a horse and a battery"})
     assert response.headers["Location"] == "/book/my_books"
 
 

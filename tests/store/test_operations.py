@@ -180,9 +180,7 @@ def test_migrations_run_forth_and_back(server):
         seller = User(name="S", email="s@example.com", password_hash="x")
         db.session.add(seller)
         db.session.commit()
-        db.session.add(
-            Book(seller_id=seller.id, title="T", author="A", description="", price=1, stock=1)
-        )
+        db.session.add(Book(seller_id=seller.id, title="T", author="A", description="", price=1, stock=1))
         db.session.commit()
         db.session.remove()
         downgrade(revision="base")
@@ -241,9 +239,7 @@ def test_create_admin(app, fetch, browser):
     assert _last(run(args=stdin, input="another long one\n")) == "unchanged"
     # Whoever was logged in by the old password is not any more.
     assert visitor.get("/admin/users").status_code == 302
-    prompted = run(
-        args=args, input="a third long one\na third long one\n", env={"ADMIN_PASSWORD": ""}
-    )
+    prompted = run(args=args, input="a third long one\na third long one\n", env={"ADMIN_PASSWORD": ""})
     assert _last(prompted) == "updated"
     assert "third" not in prompted.output
 
@@ -287,9 +283,7 @@ def test_static_export(app, tmp_path):
     run = app.test_cli_runner().invoke
     target = tmp_path / "www"
     assert run(args=["static-export", str(target)]).output.startswith("exported ")
-    assert (target / assets.digest() / "store.css").read_bytes() == (
-        ROOT / "bookstore/static/store.css"
-    ).read_bytes()
+    assert (target / assets.digest() / "store.css").read_bytes() == (ROOT / "bookstore/static/store.css").read_bytes()
     assert run(args=["static-export", str(target)]).output == "unchanged\n"
     assert [path.name for path in target.iterdir()] == [assets.digest()]
     assert (target / assets.digest()).stat().st_mode & 0o777 == 0o755

@@ -40,9 +40,7 @@ def every_page(make, browser):
         buyer.post(f"/delivery/{done}", {"provider": "DHL"})
         own = browser(seller, language)
         anonymous = browser(language=language)
-        visits = [
-            (anonymous, path) for path in ("/", "/book/catalog", "/login", "/register", "/nothing")
-        ]
+        visits = [(anonymous, path) for path in ("/", "/book/catalog", "/login", "/register", "/nothing")]
         visits += [
             (own, f"/book/edit_book/{book.id}"),
             (own, "/book/my_books"),
@@ -119,9 +117,7 @@ def test_every_page(every_page, language):
         assert len(auditor.ids) == len(set(auditor.ids)), path
         assert all(name is None or name in auditor.labels for name in auditor.inputs), path
         assert auditor.headings.count(1) == 1, path
-        assert all(
-            b - a <= 1 for a, b in zip(auditor.headings, auditor.headings[1:], strict=False)
-        ), path
+        assert all(b - a <= 1 for a, b in zip(auditor.headings, auditor.headings[1:], strict=False)), path
         assert "%(" not in page
 
 
@@ -185,9 +181,7 @@ def test_every_text_is_translated():
     keywords = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
     wanted = {
         message if isinstance(message, str) else message[0]
-        for _file, _line, message, _comments, _context in extract_from_dir(
-            PACKAGE, methods, keywords=keywords
-        )
+        for _file, _line, message, _comments, _context in extract_from_dir(PACKAGE, methods, keywords=keywords)
     }
     assert len(wanted) > 100
     known = {m.id if isinstance(m.id, str) else m.id[0]: m for m in catalogue if m.id}
@@ -212,9 +206,7 @@ def _plain(text):
     return tuple(text) if isinstance(text, list) else text
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/book/catalog", "/book/my_books", "/purchases", "/admin/users"]
-)
+@pytest.mark.parametrize("path", ["/", "/book/catalog", "/book/my_books", "/purchases", "/admin/users"])
 def test_queries_do_not_grow_with_rows(make, browser, app, count_queries, path):
     person = make.admin()
     visitor = browser(person)
@@ -293,9 +285,7 @@ def test_malformed_request_id_is_replaced(browser, given):
 
 def test_database_away_is_a_503_page(make, browser, monkeypatch, caplog):
     def broken(*args, **kwargs):
-        raise OperationalError(
-            "SELECT secret FROM users", {"email": "a@example.com"}, Exception("gone")
-        )
+        raise OperationalError("SELECT secret FROM users", {"email": "a@example.com"}, Exception("gone"))
 
     visitor = browser(make.user())
     monkeypatch.setattr(db.session, "scalar", broken)

@@ -16,12 +16,8 @@ LAB = Path(__file__).resolve().parents[2] / ".lab" / "lab.json"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--url", help="address of the store, e.g. https://shop.example")
-    parser.addoption(
-        "--ca", help="file with the CA that its certificate is from; without it, the system's"
-    )
-    parser.addoption(
-        "--address", help="address to connect to instead of the one that the URL's name has"
-    )
+    parser.addoption("--ca", help="file with the CA that its certificate is from; without it, the system's")
+    parser.addoption("--address", help="address to connect to instead of the one that the URL's name has")
 
 
 @pytest.fixture(scope="session")

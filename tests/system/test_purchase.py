@@ -49,9 +49,7 @@ def test_a_book_is_sold_and_bought(customer: Customer, other_customer: Customer)
 
 def provider_value(page: str) -> str:
     """The first delivery provider that the page offers."""
-    offered = re.search(r'name="provider"[^>]*value="([^"]+)"', page) or re.search(
-        r'<option value="([^"]+)"', page
-    )
+    offered = re.search(r'name="provider"[^>]*value="([^"]+)"', page) or re.search(r'<option value="([^"]+)"', page)
     assert offered, "the page offers no delivery provider"
     return offered[1]
 

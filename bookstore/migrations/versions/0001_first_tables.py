@@ -44,9 +44,7 @@ def upgrade() -> None:
     _table(
         "user_sessions",
         sa.Column("token_hash", exact_string(64), primary_key=True),
-        sa.Column(
-            "user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False
-        ),
+        sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
         sa.Column("created_at", UTCDateTime, nullable=False),
         sa.Column("expires_at", UTCDateTime, nullable=False),
     )
@@ -87,9 +85,7 @@ def upgrade() -> None:
     _table(
         "payments",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column(
-            "purchase_id", sa.Integer, sa.ForeignKey("purchases.id"), nullable=False, unique=True
-        ),
+        sa.Column("purchase_id", sa.Integer, sa.ForeignKey("purchases.id"), nullable=False, unique=True),
         sa.Column("method", sa.String(30), nullable=False),
         sa.Column("amount", Money, nullable=False),
         sa.Column("status", sa.String(20), nullable=False),
@@ -105,12 +101,8 @@ def upgrade() -> None:
     _table(
         "deliveries",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column(
-            "purchase_id", sa.Integer, sa.ForeignKey("purchases.id"), nullable=False, unique=True
-        ),
-        sa.Column(
-            "provider_id", sa.Integer, sa.ForeignKey("delivery_providers.id"), nullable=False
-        ),
+        sa.Column("purchase_id", sa.Integer, sa.ForeignKey("purchases.id"), nullable=False, unique=True),
+        sa.Column("provider_id", sa.Integer, sa.ForeignKey("delivery_providers.id"), nullable=False),
         sa.Column("cost", Money, nullable=False),
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("created_at", UTCDateTime, nullable=False),

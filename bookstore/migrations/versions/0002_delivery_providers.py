@@ -26,11 +26,7 @@ def upgrade() -> None:
     known = set(op.get_bind().scalars(sa.select(providers.c.name)))
     op.bulk_insert(
         providers,
-        [
-            {"name": name, "cost": Decimal(cost), "active": True}
-            for name, cost in PROVIDERS
-            if name not in known
-        ],
+        [{"name": name, "cost": Decimal(cost), "active": True} for name, cost in PROVIDERS if name not in known],
     )
 
 

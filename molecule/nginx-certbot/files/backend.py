@@ -1,0 +1,25 @@
+"""Answers with what it was asked, and with whatever status /status/... names."""
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Backend(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status = int(self.path.rsplit("/", 1)[1]) if self.path.startswith("/status/") else 200
+        asked = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        body = json.dumps(asked).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-ID", "the-backend-must-not-name-it")
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = answer
+
+
+ThreadingHTTPServer(("127.0.0.1", 8001), Backend).serve_forever()

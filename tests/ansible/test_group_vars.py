@@ -1,0 +1,55 @@
+"""group_vars/ at the root is really loaded, and an environment's own value beats it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.ansible.conftest import BIN, ROOT
+
+
+def variables(inventory: Path, host: str) -> dict[str, Any]:
+    shown = subprocess.run(
+        [BIN / "ansible-inventory", "-i", inventory, "--host", host],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(shown.stdout)
+    return found
+
+
+def test_shared_values_reach_every_host(environment: Path) -> None:
+    for host in ("db", "app"):
+        assert variables(environment, host)["bookstore_app_proxy_service"] == "nginx"
+
+
+def test_an_environment_beats_them(environment: Path) -> None:
+    (environment / "group_vars" / "all" / "main.yml").write_text("bookstore_app_proxy_service: caddy\n")
+
+    assert variables(environment, "app")["bookstore_app_proxy_service"] == "caddy"
+
+
+def test_every_environment_is_linked_to_them() -> None:
+    environments = [path for path in (ROOT / "inventories").iterdir() if path.is_dir()]
+
+    assert len(environments) >= 2
+    for environment in environments:
+        assert (environment / "group_vars" / "all" / "00_shared").resolve() == ROOT / "group_vars" / "all"
+
+
+def test_the_store_may_reach_the_database_and_nobody_else(environment: Path) -> None:
+    resolved = subprocess.run(
+        [BIN / "ansible", "-i", environment, "db", "-m", "debug", "-a", "var=firewall_rules"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "PATH": "/usr/bin:/bin", "HOME": str(environment)},
+    )
+    rules = json.loads(resolved.stdout.partition("=>")[2])["firewall_rules"]
+
+    assert [(rule["port"], rule["sources"]) for rule in rules] == [(22, ["198.51.100.0/24"]), (3306, ["10.0.0.20"])]

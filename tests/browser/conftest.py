@@ -1,0 +1,232 @@
+"""The store as it is deployed, under gunicorn, and Debian's Chromium in front of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, StorageState, sync_playwright
+
+from tests.browser.visitor import LOCALES, Person, Visitor
+
+ROOT = Path(__file__).parents[2]
+# Chromium must ask the store and nobody else: no updates, no accounts, no first-run pages.
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# As long as the store takes them, without a space to break at: pages must hold these too.
+LONG_TITLE = f"Super{'califragilistico' * 9}"
+LONG_NAME = "B" * 100
+OpenWindow = Callable[..., Visitor]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running store."""
+
+    url: str
+    admin: Person
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    # A browser's absence fails: a test that was left out must never look like one that passed.
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.fail(
+            "No Chromium here. Install it: sudo apt-get install -y chromium"
+            " (on Ubuntu: google-chrome-stable from Google's repository).",
+            pytrace=False,
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    directory = tmp_path_factory.mktemp("store")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    admin = Person("Adela", "adela@store.example")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | {
+        "DATABASE_URL": f"sqlite:///{directory / 'store.sqlite'}",
+        "SECRET_KEY": secrets.token_hex(32),
+        "SESSION_COOKIE_INSECURE": "1",
+        "WEB_CONCURRENCY": "1",
+        "PORT": str(port),
+        "ADMIN_PASSWORD": admin.password,
+    }
+    env.pop("BIND_HOST", None)
+
+    def flask(*arguments: str) -> None:
+        command = [sys.executable, "-m", "flask", "--app", "bookstore", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        if done.returncode:
+            pytest.fail(f"flask {arguments[0]}: {done.stdout}{done.stderr}", pytrace=False)
+
+    flask("db", "upgrade")
+    flask("sample-data", "--books", "40")
+    flask("create-admin", "--email", admin.email, "--name", admin.name)
+    command = [sys.executable, "-m", "gunicorn", "-c", "bookstore/gunicorn.conf.py"]
+    log = directory / "gunicorn.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "bookstore:create_app()"],
+            cwd=ROOT,
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/ready", process, log)
+        yield Store(url, admin)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urlopen(url, timeout=2):
+                return
+        except URLError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the store does not start ({error}):\n{log.read_text()[-3000:]}")
+            time.sleep(0.1)
+
+
+@pytest.fixture(params=LOCALES)
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_window(chromium: Browser, store: Store) -> Iterator[OpenWindow]:
+    """Open windows that share nothing; at the test's end no one may have complained."""
+    visitors: list[Visitor] = []
+
+    def open_one(language: str = "en", **options: Any) -> Visitor:
+        context = chromium.new_context(locale=LOCALES[language], **options)
+        visitors.append(Visitor(context, store.url, language))
+        return visitors[-1]
+
+    yield open_one
+    complaints = [line for visitor in visitors for line in visitor.complaints]
+    for visitor in visitors:
+        visitor.close()
+    assert not complaints
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop with something on every page.
+
+    Attributes:
+        pages: address of each page by its name.
+        sessions: the cookies of those who may see it: nobody's, a buyer's, an administrator's.
+    """
+
+    pages: dict[str, str]
+    sessions: dict[str, StorageState]
+
+    def window(self, open_window: OpenWindow, page: str, **options: Any) -> Visitor:
+        """Open a window on the page, as somebody who may see it."""
+        state = self.sessions.get(page, self.sessions["buyer"])
+        visitor = open_window(storage_state=state, **options)
+        visitor.go(self.pages[page])
+        return visitor
+
+
+PAGES = (
+    "home",
+    "catalogue",
+    "login",
+    "register",
+    "sell form",
+    "my books",
+    "payment",
+    "delivery",
+    "purchases",
+    "users",
+)
+
+
+@pytest.fixture(scope="package")
+def shop(chromium: Browser, store: Store) -> Shop:
+    def arrive(person: Person) -> Visitor:
+        visitor = Visitor(chromium.new_context(locale="en-US"), store.url, "en")
+        if person is not store.admin:
+            visitor.register(person)
+        visitor.go("/login", "Log in")
+        visitor.log_in(person)
+        return visitor
+
+    selling = arrive(Person("Sol"))
+    selling.sell(LONG_TITLE)
+    selling.sell("Delirio", stock=9)
+    selling.close()
+    buying = arrive(Person(LONG_NAME))
+    buying.sell("Hot sur")
+    buying.buy(LONG_TITLE)
+    payment = buying.page.url
+    buying.buy("Delirio", quantity=2)
+    buying.pay()
+    delivery = buying.page.url
+    buying.buy("Delirio")
+    buying.pay()
+    buying.deliver()
+    managing = arrive(store.admin)
+    anonymous: StorageState = {"cookies": [], "origins": []}
+    administrator = managing.context.storage_state()
+    pages = {
+        "home": "/",
+        "catalogue": "/book/catalog",
+        "login": "/login",
+        "register": "/register",
+        "sell form": "/book/add_book",
+        "my books": "/book/my_books",
+        "payment": payment.removeprefix(store.url),
+        "delivery": delivery.removeprefix(store.url),
+        "purchases": "/purchases",
+        "users": "/admin/users",
+    }
+    sessions = {
+        "buyer": buying.context.storage_state(),
+        "login": anonymous,
+        "register": anonymous,
+        "users": administrator,
+    }
+    complaints = selling.complaints + buying.complaints + managing.complaints
+    buying.close()
+    managing.close()
+    assert not complaints
+    return Shop(pages, sessions)

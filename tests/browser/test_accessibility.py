@@ -1,0 +1,19 @@
+"""WCAG 2.2, levels A and AA, as far as a program can judge it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import PAGES, OpenWindow, Shop
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_has_a_barrier(open_window: OpenWindow, shop: Shop, name: str) -> None:
+    visitor = shop.window(open_window, name, color_scheme="light")
+    light = visitor.page.locator("body").evaluate("body => getComputedStyle(body).color")
+    assert not visitor.barriers()
+
+    visitor.page.emulate_media(color_scheme="dark")
+    dark = visitor.page.locator("body").evaluate("body => getComputedStyle(body).color")
+    assert dark != light
+    assert not visitor.barriers()
