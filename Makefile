@@ -27,6 +27,12 @@ vault: ## Generate an environment's secrets, encrypted: make vault ENV=two-vms
 	@$(PYTHON) -m lab venv
 	@$(BIN)/python inventories/new_vault.py $(ENV)
 
+docs: ## Regenerate role references, screenshots and pictures (needs make up)
+	@$(PYTHON) -m lab venv
+	@$(BIN)/python docs/role_readmes.py
+	@$(BIN)/python docs/screenshots.py
+	@$(BIN)/python docs/architecture.py
+
 test: lint store-tests molecule ## Everything that CI runs
 test-fast: lint store-tests ## Lint and pytest, without hosts
 

@@ -10,15 +10,19 @@ import subprocess
 import urllib.error
 import urllib.request
 from functools import cache
+from pathlib import Path
 
 from lab.settings import CACHE, ROOT, VENV, LabError, Settings
 from lab.shell import install_packages, output, run, say
 
-# Where a base's packages come from, when its image cannot be pulled.
+# Where a base's packages come from, when its image cannot be pulled: sources as apt knows them.
+DEBIAN = "deb http://deb.debian.org/debian {suite} main"
+UBUNTU = "deb http://archive.ubuntu.com/ubuntu {suite}{pocket} main universe"
+POCKETS = ("", "-updates", "-security")
 ARCHIVES = {
-    "debian:trixie": ("trixie", "http://deb.debian.org/debian", "main"),
-    "ubuntu:24.04": ("noble", "http://archive.ubuntu.com/ubuntu", "main,universe"),
-    "ubuntu:22.04": ("jammy", "http://archive.ubuntu.com/ubuntu", "main,universe"),
+    "debian:trixie": ("trixie", [DEBIAN.format(suite="trixie")]),
+    "ubuntu:24.04": ("noble", [UBUNTU.format(suite="noble", pocket=pocket) for pocket in POCKETS]),
+    "ubuntu:22.04": ("jammy", [UBUNTU.format(suite="jammy", pocket=pocket) for pocket in POCKETS]),
 }
 ACME_BASE = "debian:trixie"
 PYTHON_IMAGE = "bookstore-python:trixie"
@@ -81,24 +85,27 @@ def _base_image(base: str) -> str:
     if registry_answers():
         run("docker", "pull", base)
         return base
-    suite, mirror, components = ARCHIVES[base]
-    say(f"no registry answers: making {base} from {mirror} instead")
-    tag = f"bookstore-lab-base:{suite}"
-    _bootstrap(suite, mirror, components, (), tag)
+    say(f"no registry answers: making {base} from its distribution's packages instead")
+    tag = f"bookstore-lab-base:{base.partition(':')[2]}"
+    _bootstrap(base, ("apt",), tag)
     return tag
 
 
-def _bootstrap(suite: str, mirror: str, components: str, packages: tuple[str, ...], tag: str) -> None:
-    """Make an image from a distribution's archive."""
-    if not shutil.which("mmdebstrap"):
-        install_packages("mmdebstrap", *(["ubuntu-keyring"] if "ubuntu" in mirror else []))
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--components={components}"]
-    if packages:
-        command.append(f"--include={','.join(packages)}")
-    with subprocess.Popen([*command, suite, "-", mirror], stdout=subprocess.PIPE) as bootstrap:
+def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
+    """Make an image from a distribution's packages."""
+    suite, sources = ARCHIVES[base]
+    keyring = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+    missing = [] if shutil.which("mmdebstrap") else ["mmdebstrap"]
+    if base.startswith("ubuntu") and not keyring.exists():
+        # Debian 12 packages none: there, pull the image or use a newer machine.
+        missing.append("ubuntu-keyring")
+    if missing:
+        install_packages(*missing)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, "-", *sources]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as bootstrap:
         imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:
-        raise LabError(f"{mirror} gave no {suite} either. This machine needs a registry or a package mirror.")
+        raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
 
 
 def ensure_store_build() -> None:
@@ -127,8 +134,7 @@ def _make_python_image() -> None:
     if not PYTHON_ARCHIVE.exists():
         say("no registry answers: making the store's base image from Debian's packages instead")
         CACHE.mkdir(exist_ok=True)
-        suite, mirror, components = ARCHIVES["debian:trixie"]
-        _bootstrap(suite, mirror, components, ("python3", "python3-venv"), PYTHON_IMAGE)
+        _bootstrap("debian:trixie", ("python3", "python3-venv"), PYTHON_IMAGE)
         part = PYTHON_ARCHIVE.with_suffix(".part")
         run("docker", "save", "--output", part, PYTHON_IMAGE)
         part.rename(PYTHON_ARCHIVE)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The tests that need no hosts: the store on SQLite and on MySQL, the playbooks' variables, a browser.
+# The tests that need no hosts: the lab's own checks, the playbooks' variables, the store on SQLite and
+# on MySQL, the store in a browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-lab/mysql/build.sh bookstore-test-mysql:latest
-pytest -q tests
+pytest -q tests/lab tests/ansible tests/store tests/browser
 TEST_DATABASE=mysql pytest -q tests/store

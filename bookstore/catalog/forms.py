@@ -1,5 +1,6 @@
 """Forms of the catalogue."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -7,9 +8,12 @@ from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import DecimalField, IntegerField, StringField, TextAreaField
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
+from wtforms.widgets import TextInput
 
 from ..web import PlainText, strip
 
+# A sign only so that the range below can say what is wrong with it.
+_PRICE = re.compile(r"-?[0-9]{1,15}([.,][0-9]{1,2})?")
 MIN_PRICE = Decimal("0.01")
 MAX_PRICE = Decimal("99999999.99")
 MAX_STOCK = 1_000_000
@@ -17,33 +21,31 @@ MAX_DESCRIPTION = 5_000
 
 
 class MoneyField(DecimalField):
-    """A price: a plain number with at most two decimals."""
+    """A price: digits, and at most two decimals behind a point or a comma.
+
+    "45.000" is forty-five thousand to one reader and forty-five to another, so separators of
+    thousands are refused. A text field, since a browser's number field drops such a comma unseen.
+    """
 
     data: Any
+    widget = TextInput()
 
     def _value(self) -> str:
         # Like the other fields, show again what was typed, even if it is no price.
         return str(self.raw_data[0]) if self.raw_data else str(super()._value())
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Read the number; anything that is none, or no finite one, is an error.
+        """Read the number.
 
         Raises:
             ValueError: the text is not a price.
         """
-        if not valuelist or not valuelist[0].strip():
+        if not valuelist or not (text := valuelist[0].strip()):
             return
         self.data = None
-        message = str(_l("Please enter a number, such as 25000 or 25000.50."))
-        try:
-            amount = Decimal(valuelist[0].strip())
-            if not amount.is_finite() or abs(amount.adjusted()) > 15:
-                raise ValueError(message)
-            if amount != (rounded := round(amount, 2)):
-                raise ValueError(str(_l("At most two decimals.")))
-        except ArithmeticError:
-            raise ValueError(message) from None
-        self.data = rounded
+        if not _PRICE.fullmatch(text):
+            raise ValueError(str(_l("Please enter digits alone, such as 25000 or 25000.50.")))
+        self.data = Decimal(text.replace(",", "."))
 
 
 class BookForm(FlaskForm):

@@ -1,37 +1,63 @@
-"""Checks a host's variables on the controller, before any host is contacted.
+"""Checks every host's variables on the controller, before any host is contacted.
 
-Three questions, each answered with the variable, its value, where it is set, the rule and the mend:
+Once for the whole inventory, told which group is given which roles::
+
+    preflight:
+      roles:
+        database: [firewall, mysql]
+        application: [firewall, docker, nginx-certbot, bookstore-app]
+
+Three questions, all of whose answers are given together:
 
 1. Does every variable fit its role's ``meta/argument_specs.yml``, and is every required one there?
-2. Is there a variable that starts like a role's but that no role knows?
-3. Do the values of different roles fit each other, and is a value one that is known to fail later?
+2. Is there a variable, or a key within one, that no role knows?
+3. Do the values of different roles and hosts fit each other, and is one known to fail later? (RULES)
+
+An answer names the variable, its value unless it is secret, where it is set, the rule and the mend.
 """
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from jinja2 import Environment, TemplateError
+from jinja2.meta import find_undeclared_variables
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-# The store refuses shorter keys (bookstore/config.py).
-MIN_SECRET_KEY = 32
+
+# What the store itself insists on; tests/ansible/test_contracts.py keeps these equal to its code.
+STORE_SECRET_LENGTH = 32
+STORE_WEAK_SECRETS = (
+    "secret",
+    "changeme",
+    "change-me",
+    "change_me",
+    "default",
+    "password",
+    "your-key",
+    "dev-key",
+    "example",
+)
+STORE_BODY_LIMIT = 1024**2
+STORE_GRACEFUL_TIMEOUT = 30
+
 MIN_PASSWORD = 12
 # Printed in the original deployment's documentation, so known to everybody.
 PUBLISHED_SECRETS = ("clave_secreta_flask_para_sesiones_y_csrf", "bookstore_pass")
-# The store's MAX_CONTENT_LENGTH in bytes and graceful_timeout in seconds (bookstore/config.py,
-# bookstore/gunicorn.conf.py).
-STORE_BODY_LIMIT = 1024**2
-STORE_GRACEFUL_TIMEOUT = 30
+# The role mysql leaves MySQL on its own port.
+MYSQL_PORT = 3306
+# Seconds; the default of AWS's application load balancers (Elastic Load Balancing user guide).
+BALANCER_IDLE_TIMEOUT = 60
 # Top-level names that no public certificate authority issues for (RFC 2606, RFC 6761, RFC 6762).
 PRIVATE_NAMES = ("example", "internal", "invalid", "lan", "local", "localhost", "test")
 PUBLIC_ACME = re.compile(r"https://[^/]*\.(letsencrypt\.org|pki\.goog|zerossl\.com)(/|$)")
@@ -40,6 +66,13 @@ SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
 RESERVED_ENVIRONMENT = {
     "DB_HOST", "DB_NAME", "DB_PASS", "DB_PORT", "DB_SSL_CA", "DB_USER", "SECRET_KEY", "TRUSTED_PROXY_COUNT",
 }  # fmt: skip
+# What an environment says besides the roles' variables (group_vars/all/wiring.yml reads it).
+ENVIRONMENT_SPEC: dict[str, dict[str, Any]] = {
+    "admin_networks": {"type": "list", "elements": "str", "required": True},
+    "admin_anywhere": {"type": "bool", "default": False},
+    "private_address": {"type": "str"},
+}
+ENVIRONMENT_DEFAULTS = {name: options["default"] for name, options in ENVIRONMENT_SPEC.items() if "default" in options}
 
 
 @dataclass(frozen=True)
@@ -47,360 +80,618 @@ class Problem:
     """One thing to mend.
 
     Attributes:
-        variable: its name.
-        rule: what it breaks, as a sentence about the variable.
+        variable: its name; "database:" before it where a rule for application hosts means the database host's.
+        rule: what it breaks, as the end of a sentence that begins with the variable.
         mend: what to do.
+        value: the part of the value that is meant, for a problem within a list or a dictionary.
+        part: where that part is, e.g. "[0].port".
+        secret: whether the value must not be shown.
+        needed_by: the variable that needs it, for one that is not defined.
     """
 
     variable: str
     rule: str
     mend: str
+    value: Any = ...
+    part: str = ""
+    secret: bool = False
+    needed_by: str = ""
 
 
-class Values(Mapping[str, Any]):
-    """A host's variables, templated when they are read; a role's default where none is set.
+@dataclass
+class Role:
+    """What a role takes: its variables' specification, and its defaults."""
 
-    Args:
-        variables: the host's variables, not templated.
-        defaults: the roles' defaults, not templated.
-        template: turns a raw value into what a task would see.
-    """
+    name: str
+    spec: dict[str, dict[str, Any]]
+    defaults: dict[str, Any]
 
-    def __init__(
-        self,
-        variables: Mapping[str, Any],
-        defaults: Mapping[str, Any],
-        template: Callable[[Any], Any],
-    ) -> None:
-        self.variables, self.defaults, self.template = variables, defaults, template
+    @property
+    def prefix(self) -> str:
+        """What its variables' names begin with."""
+        return self.name.replace("-", "_") + "_"
+
+
+@dataclass
+class Host:
+    """A host's variables, templated when they are read; a role's default where none is set."""
+
+    name: str
+    raw: dict[str, Any]
+    roles: list[Role]
+    template: Callable[[Mapping[str, Any], Any], Any]
+    spec: dict[str, dict[str, Any]] = field(init=False)
+    bad: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.spec = dict(ENVIRONMENT_SPEC)
+        for role in self.roles:
+            self.spec |= role.spec
+
+    def scope(self, name: str) -> dict[str, Any]:
+        """What a variable may refer to: the inventory's variables, and the defaults of its own role alone."""
+        defaults = next((role.defaults for role in self.roles if name in role.spec), ENVIRONMENT_DEFAULTS)
+        return {**defaults, **self.raw}
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value, or raise AnsibleError where it needs something undefined."""
-        return self.template(self.variables[name] if name in self.variables else self.defaults[name])
+        """The value that the role would see. AnsibleError where it needs something undefined."""
+        scope = self.scope(name)
+        return self.template(scope, scope[name])
 
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self.defaults, **self.variables})
-
-    def __len__(self) -> int:
-        return len({**self.defaults, **self.variables})
+    def spoilt(self, name: str) -> bool:
+        """Whether something is wrong with it, or with what it is made of, and has been said."""
+        return bool(self.bad & ({name} | references(self.raw, name)))
 
     def where(self, name: str) -> str:
-        """File and line that a variable is set in, as far as Ansible knows."""
-        value = self.variables.get(name)
-        try:
-            from ansible._internal._datatag._tags import Origin
-
-            origin = Origin.get_tag(value)
-        except (ImportError, AttributeError):
-            return ""
-        if origin is None or not origin.path:
-            return ""
-        path = Path(origin.path)
-        short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        return f"{short}:{origin.line_num}" if origin.line_num else str(short)
+        """File and line that a variable is set in, and those in other files that it is made of."""
+        here = origin(self.raw, name)
+        others = {other: origin(self.raw, other) for other in sorted(references(self.raw, name))}
+        elsewhere = [
+            f"{other} in {place}"
+            for other, place in others.items()
+            if place and place.partition(":")[0] != here.partition(":")[0]
+        ]
+        return ", from ".join([here, *elsewhere]) if here else ""
 
 
-Spec = Mapping[str, Mapping[str, Any]]
-
-
-def check_spec(values: Values, spec: Spec) -> Iterator[Problem]:
-    """Ask whether each variable fits its role's argument spec."""
-    for name, options in spec.items():
-        if name not in values.variables:
+def check_host(host: Host) -> Iterator[Problem]:
+    """Ask whether each of a host's variables fits its specification."""
+    for name, options in host.spec.items():
+        if name not in host.raw:
             if options.get("required"):
-                yield Problem(name, "is not set, and its role needs it", description(options))
+                host.bad.add(name)
+                yield Problem(name, "is not defined", mend_undefined(name, host))
+            continue
+        if host.spoilt(name):
             continue
         try:
-            value = values[name]
+            value = host[name]
         except AnsibleError as error:
-            yield undefined(name, error)
+            yield from undefined(name, error, host)
             continue
-        result = ArgumentSpecValidator({name: dict(options)}).validate({name: value})
-        for message in result.error_messages:
-            shown = "it is not of the required form" if is_secret(name, options) else message
-            yield Problem(name, f"does not fit its role: {shown}", description(options))
+        found = list(misfits(name, value, options))
+        if not found:
+            # What misfits() does not know (mutually exclusive keys and the like).
+            result = ArgumentSpecValidator({name: dict(options)}).validate({name: value})
+            found = [Problem(name, f"does not fit: {text}", describe(options)) for text in result.error_messages]
+        if found:
+            host.bad.add(name)
+        yield from found
 
 
-def check_unknown(values: Values, spec: Spec, prefixes: tuple[str, ...]) -> Iterator[Problem]:
-    """Ask for variables that start like a role's but that no role knows."""
-    for name in values.variables:
-        if name.startswith(prefixes) and name not in spec:
-            near = difflib.get_close_matches(name, spec, 1, 0.6)
-            mend = f"Did you mean {near[0]}?" if near else "Remove it; the roles' READMEs list what there is."
-            yield Problem(name, "is a variable that no role knows", mend)
+def misfits(name: str, value: Any, options: Mapping[str, Any], part: str = "") -> Iterator[Problem]:
+    """Ask whether a value, and each one within it, is of its specification.
+
+    Stricter than Ansible, which turns a text into a list when it validates but hands the text to the role.
+    """
+    kind = options.get("type", "str")
+    hidden = has_secret(options)
+
+    def problem(rule: str, mend: str) -> Problem:
+        return Problem(name, rule, mend, value, part, hidden)
+
+    if value is None:
+        yield problem("is empty", "Give it a value, or remove the line.")
+    elif kind == "list":
+        if not isinstance(value, list):
+            shown = "…" if hidden else value
+            command = "" if part else f' On the command line: -e \'{{"{name}": ["{shown}"]}}\'.'
+            yield problem("must be a list", f"Write [{shown}].{command}")
+            return
+        element = {"type": options.get("elements", "str"), "options": options.get("options", {})}
+        for number, item in enumerate(value):
+            yield from misfits(name, item, element, f"{part}[{number}]")
+    elif kind == "dict":
+        if not isinstance(value, Mapping):
+            yield problem("must be a dictionary", "Write one key and value a line below it.")
+            return
+        known: Mapping[str, Any] = options.get("options") or {}
+        for key in value if known else ():
+            if key not in known:
+                yield problem(f'must not have the key "{key}"', mend_unknown(str(key), known))
+        for key, nested in known.items():
+            if key in value:
+                yield from misfits(name, value[key], nested, f"{part}.{key}")
+            elif nested.get("required"):
+                yield problem(f'must have the key "{key}"', f"Add it: {describe(nested)}")
+    elif kind == "bool":
+        if not isinstance(value, bool):
+            command = "" if part else f"; on the command line: -e '{{\"{name}\": true}}'"
+            yield problem("must be true or false", f"Write true or false without quotes{command}.")
+    elif isinstance(value, bool | list | Mapping):
+        yield problem(f"must be a {'number' if kind in ('int', 'float') else 'text'}", describe(options))
+    elif kind in ("int", "float"):
+        try:
+            int(value) if kind == "int" else float(value)
+        except ValueError:
+            yield problem(f"must be a {'whole ' * (kind == 'int')}number", describe(options))
+    elif value not in options.get("choices", [value]):
+        near = difflib.get_close_matches(str(value), options["choices"], 1)
+        mend = f'Did you mean "{near[0]}"?' if near else describe(options)
+        yield problem(f"must be one of {', '.join(options['choices'])}", mend)
 
 
-def check_rules(values: Values, spec: Spec) -> Iterator[Problem]:
-    """Ask the rules whose variables this host has."""
+def check_group(group: str, hosts: list[str]) -> str:
+    """Ask whether a group has the hosts that it needs."""
+    if len(hosts) == 1 or (hosts and group != "database"):
+        return ""
+    return (
+        f"group {group}: {len(hosts)} hosts\n"
+        f"  rule   It must have {'exactly' if group == 'database' else 'at least'} one.\n"
+        "  mend   Write the inventory as inventories/two-vms/hosts.yml is, and name it with -i."
+    )
+
+
+def check_unknown(host: Host, roles: Mapping[str, Role]) -> Iterator[Problem]:
+    """Ask for variables that are named like a role's but that no role knows."""
+    known = {**host.spec, **{name: options for role in roles.values() for name, options in role.spec.items()}}
+    prefixes = tuple(role.prefix for role in roles.values())
+    for name in host.raw:
+        if name in known:
+            continue
+        if name.startswith(prefixes):
+            yield Problem(name, "is a variable that no role knows", mend_unknown(name, known))
+        elif origin(host.raw, name) and (near := difflib.get_close_matches(name, known, 1, 0.9)):
+            yield Problem(name, "is read by nothing", f"Did you mean {near[0]}?")
+
+
+def check_rules(host: Host, database: Host | None) -> Iterator[Problem]:
+    """Ask the rules whose variables this host has; those across hosts, for the database host too."""
     for names, rule in RULES:
-        if not set(names) <= set(spec):
+        if not {name for name in names if ":" not in name} <= host.spec.keys():
             continue
         try:
-            arguments = [values[name] for name in names]
-        except (AnsibleError, KeyError):
-            continue  # Said already: not set, undefined, or known only when facts are.
-        try:
+            arguments = []
+            for name in names:
+                tier, _, variable = name.rpartition(":")
+                source = database if tier else host
+                if source is None or source.spoilt(variable):
+                    raise KeyError(name)
+                arguments.append(source[variable])
             yield from rule(*arguments)
-        except (TypeError, ValueError, AttributeError, KeyError):
-            continue  # Of the wrong type, which the spec has said.
+        except (AnsibleError, KeyError, TypeError, ValueError, AttributeError):
+            # Not set, undefined or of the wrong type, which check_host has said; or known when facts are.
+            continue
 
 
-def secret_key(value: str) -> Iterator[Problem]:
-    """Sessions are signed with it: who guesses it is everybody."""
-    if len(value) < MIN_SECRET_KEY or value in PUBLISHED_SECRETS or len(set(value)) < 8:
+RULES: list[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]]] = []
+
+
+def rule(*names: str) -> Callable[[Callable[..., Iterator[Problem]]], Callable[..., Iterator[Problem]]]:
+    """Register a function that is given the values of these variables, in order.
+
+    It is asked for each host whose roles have them. "database:x" is x of the database host.
+    """
+
+    def register(function: Callable[..., Iterator[Problem]]) -> Callable[..., Iterator[Problem]]:
+        RULES.append((names, function))
+        return function
+
+    return register
+
+
+# Rules across tiers.
+
+
+@rule("bookstore_app_database_host", "database:mysql_bind_address", "database:mysql_tls_names")
+def database_address(host: str, bind: str, names: list[str]) -> Iterator[Problem]:
+    """The store must reach the address that MySQL listens on, by a name that its certificate has."""
+    if is_address(host) and host != bind:
         yield Problem(
-            "bookstore_app_secret_key",
-            f"must be random and at least {MIN_SECRET_KEY} characters long",
-            "Run `make vault ENV=<environment>`, or `openssl rand -hex 32`.",
+            "bookstore_app_database_host",
+            f"must be the address that MySQL listens on (mysql_bind_address: {bind})",
+            "Remove it, so that the wiring sets it, or set private_address of the database host.",
+        )
+    elif host not in names:
+        yield Problem(
+            "bookstore_app_database_host",
+            "must be in mysql_tls_names, or the store refuses the server's certificate",
+            f"Add {host} to mysql_tls_names.",
         )
 
 
+@rule("bookstore_app_database_port", "database:mysql_bind_address")
+def database_port(port: int, _bind: str) -> Iterator[Problem]:
+    """The role mysql has no variable for it."""
+    if int(port) != MYSQL_PORT:
+        yield Problem("bookstore_app_database_port", f"must be {MYSQL_PORT}, MySQL's own", "Remove it.")
+
+
+@rule(
+    "private_address",
+    "bookstore_app_database_user",
+    "bookstore_app_database_name",
+    "bookstore_app_database_password",
+    "database:mysql_users",
+)
+def database_user(
+    address: str, user: str, database: str, secret: str, accounts: list[dict[str, str]]
+) -> Iterator[Problem]:
+    """MySQL must know the store's user, from this address, with this password."""
+    mine = [account for account in accounts if (account["name"], account["host"]) == (user, address)]
+    if not mine:
+        yield Problem(
+            "database:mysql_users",
+            f'must have the store\'s user "{user}" from {address} (bookstore_app_database_user, private_address)',
+            "Remove it, so that the wiring sets it, or add the user.",
+            secret=True,
+        )
+    for account in mine:
+        if account["database"] != database:
+            yield Problem(
+                "bookstore_app_database_name",
+                f'must be the database that mysql_users gives {user}@{address} rights on: "{account["database"]}"',
+                "Set both to the same.",
+            )
+        if account["password"] != secret:
+            yield Problem(
+                "bookstore_app_database_password",
+                f"must be the password that mysql_users gives {user}@{address}",
+                "Let both take vault_database_password.",
+            )
+
+
+@rule("private_address", "database:firewall_rules")
+def database_admits(address: str, rules: list[dict[str, Any]]) -> Iterator[Problem]:
+    """The database host's firewall must let the store in."""
+    if not any(admits(entry, address) for entry in rules if int(entry["port"]) == MYSQL_PORT):
+        yield Problem(
+            "database:firewall_rules",
+            f"must admit {address} to port {MYSQL_PORT}, for the store comes from there",
+            "Remove it, so that the wiring sets it, or add that rule.",
+        )
+
+
+@rule("bookstore_app_upstream_file", "nginx_certbot_upstream_file")
+def upstream_file(written: str, read: str) -> Iterator[Problem]:
+    """Nginx must read what a release writes."""
+    if written != read:
+        yield Problem(
+            "bookstore_app_upstream_file",
+            f'must be the file that nginx reads (nginx_certbot_upstream_file: "{read}")',
+            "Set nginx_certbot_upstream_file alone; the wiring hands it to the store.",
+        )
+
+
+@rule("bookstore_app_static_root", "nginx_certbot_static_root")
+def static_root(written: str, served: str) -> Iterator[Problem]:
+    """Nginx must serve what a release exports."""
+    if served and written != f"{served}/static":
+        yield Problem(
+            "bookstore_app_static_root",
+            f'must be "{served}/static": nginx serves the folder static below nginx_certbot_static_root',
+            "Set nginx_certbot_static_root alone; the wiring hands it to the store.",
+        )
+
+
+@rule("nginx_certbot_client_max_body_size")
+def body_size(size: str) -> Iterator[Problem]:
+    """Nginx must not refuse what the store accepts."""
+    match = SIZE.fullmatch(str(size))
+    if not match:
+        yield Problem("nginx_certbot_client_max_body_size", "must be a size in nginx's notation", "Write e.g. 2m.")
+    elif 0 < int(match[1]) * 1024 ** " kmg".index(match[2].lower() or " ") < STORE_BODY_LIMIT:
+        yield Problem(
+            "nginx_certbot_client_max_body_size",
+            f"must not be below the {STORE_BODY_LIMIT // 1024**2}m that the store accepts",
+            "Set it to 2m or more.",
+        )
+
+
+@rule("bookstore_app_stop_timeout")
+def stop_timeout(seconds: int) -> Iterator[Problem]:
+    """Docker would kill what the store still finishes."""
+    if int(seconds) <= STORE_GRACEFUL_TIMEOUT:
+        yield Problem(
+            "bookstore_app_stop_timeout",
+            f"must be above the {STORE_GRACEFUL_TIMEOUT} s that the store takes to finish its requests",
+            "Set it to 40.",
+        )
+
+
+@rule("firewall_rules", "nginx_certbot_mode")
+def visitors_come_in(rules: list[dict[str, Any]], mode: str) -> Iterator[Problem]:
+    """Customers come on 443, Let's Encrypt on 80, from anywhere."""
+    if mode == "behind_load_balancer":
+        return
+    for port, who in ((443, "customers come there"), (80, "the ACME server and redirected customers come there")):
+        if not any(int(entry["port"]) == port for entry in rules):
+            yield Problem("firewall_rules", f"must admit port {port}: {who}", "Add a rule for it.")
+        elif (
+            port == 80 and mode == "letsencrypt" and all(entry.get("sources") for entry in rules if entry["port"] == 80)
+        ):
+            yield Problem(
+                "firewall_rules",
+                "must admit everybody to port 80: an ACME server checks from addresses that it does not publish",
+                "Remove the sources of that rule, or set nginx_certbot_mode to provided.",
+            )
+
+
+# Rules of one role.
+
+
+@rule("firewall_rules", "admin_anywhere")
+def firewall_rules(rules: list[dict[str, Any]], anywhere: bool) -> Iterator[Problem]:
+    """Ports and networks that exist, and a way in for operators only."""
+    for entry in rules:
+        if not 1 <= int(entry["port"]) <= 65535:
+            yield Problem("firewall_rules", "has a port that does not exist", "Ports are 1 to 65535.", entry["port"])
+        for network in entry.get("sources") or []:
+            yield from network_exists("firewall_rules", network)
+    ssh = [entry for entry in rules if int(entry["port"]) == 22]
+    if not ssh:
+        yield Problem("firewall_rules", "admits nobody to port 22", "Add a rule for SSH from your own networks.")
+    for entry in ssh:
+        everywhere = [net for net in entry.get("sources") or ["everywhere"] if net == "everywhere" or wide(net)]
+        if everywhere and not anywhere:
+            yield Problem(
+                "firewall_rules",
+                "must not admit everybody to SSH",
+                "Set admin_networks to the networks that operators come from, or admin_anywhere to true.",
+                everywhere[0],
+            )
+
+
+@rule("bookstore_app_secret_key")
+def secret_key(value: str) -> Iterator[Problem]:
+    """Sessions are signed with it: who guesses it is everybody."""
+    weak = value in PUBLISHED_SECRETS or any(word in value.lower() for word in STORE_WEAK_SECRETS)
+    if len(value) < STORE_SECRET_LENGTH or len(set(value)) < 8 or weak:
+        yield Problem(
+            "bookstore_app_secret_key",
+            f"must be random and at least {STORE_SECRET_LENGTH} characters long",
+            "Run `make vault ENV=<environment>`, or `openssl rand -hex 32`.",
+        )
+    yield from one_line("bookstore_app_secret_key", value)
+
+
+@rule("bookstore_app_database_password")
+def store_password(value: str) -> Iterator[Problem]:
+    """The store's side of the database password."""
+    yield from password("bookstore_app_database_password", value)
+    yield from one_line("bookstore_app_database_password", value)
+
+
+@rule("nginx_certbot_server_names", "nginx_certbot_mode", "nginx_certbot_acme_directory")
+def server_names(names: list[str], mode: str, directory: str) -> Iterator[Problem]:
+    """Names that exist, and that the ACME server can issue for."""
+    if not isinstance(names, list):
+        return
+    if not names:
+        yield Problem("nginx_certbot_server_names", "must name the site", "Write e.g. [shop.example.com].")
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            yield Problem(
+                "nginx_certbot_server_names",
+                "has what is no host name in lower case",
+                "Write the name alone: no https://, no port, no path, no *.",
+                name,
+            )
+        elif mode == "letsencrypt" and PUBLIC_ACME.match(directory) and not is_public(name):
+            yield Problem(
+                "nginx_certbot_server_names",
+                f"has a name that {directory} issues no certificate for",
+                "Use a name in the public DNS (without a domain: 203-0-113-20.sslip.io for 203.0.113.20), "
+                "or set nginx_certbot_mode to self_signed.",
+                name,
+            )
+
+
+@rule("nginx_certbot_acme_directory", "nginx_certbot_mode")
+def acme_directory(url: str, mode: str) -> Iterator[Problem]:
+    """Accounts and keys pass over it."""
+    if mode == "letsencrypt" and not url.startswith("https://"):
+        yield Problem("nginx_certbot_acme_directory", "must be an https:// address", "Correct it.")
+
+
+@rule("nginx_certbot_mode", "nginx_certbot_provided_certificate", "nginx_certbot_provided_key")
+def provided_certificate(mode: str, certificate: str, key: str) -> Iterator[Problem]:
+    """Both, or the mode makes no sense."""
+    for name, value, begin in (
+        ("nginx_certbot_provided_certificate", certificate, "-----BEGIN CERTIFICATE-----"),
+        ("nginx_certbot_provided_key", key, "-----BEGIN"),
+    ):
+        if mode == "provided" and not value.strip().startswith(begin):
+            yield Problem(name, 'must be PEM when nginx_certbot_mode is "provided"', "Put its content into the vault.")
+
+
+@rule("nginx_certbot_rate_limit")
+def rate_limit(rate: str) -> Iterator[Problem]:
+    """Nginx's notation."""
+    if not re.fullmatch(r"[1-9]\d*r/[sm]", str(rate)):
+        yield Problem("nginx_certbot_rate_limit", "must be a rate in nginx's notation", "Write e.g. 30r/m or 5r/s.")
+
+
+@rule("nginx_certbot_mode", "nginx_certbot_keepalive_timeout", "nginx_certbot_trusted_proxies")
+def behind_load_balancer(mode: str, keepalive: int, networks: list[str]) -> Iterator[Problem]:
+    """The load balancer closes idle connections, and is believed on who the client is."""
+    if mode != "behind_load_balancer":
+        return
+    if int(keepalive) <= BALANCER_IDLE_TIMEOUT:
+        yield Problem(
+            "nginx_certbot_keepalive_timeout",
+            f"must be above the {BALANCER_IDLE_TIMEOUT} s for which a load balancer keeps idle connections",
+            "Set it to 75, or visitors get 502 now and then.",
+        )
+    if not networks:
+        yield Problem(
+            "nginx_certbot_trusted_proxies",
+            'must not be empty while nginx_certbot_mode is "behind_load_balancer"',
+            "Name the load balancer's networks, or every visitor has its address.",
+        )
+
+
+@rule("nginx_certbot_trusted_proxies")
+def trusted_proxies(networks: list[str]) -> Iterator[Problem]:
+    """Whoever is trusted may say that he is anybody."""
+    for network in networks:
+        yield from network_exists("nginx_certbot_trusted_proxies", network)
+        if wide(network):
+            yield Problem(
+                "nginx_certbot_trusted_proxies",
+                "must not trust everybody to name the client's address",
+                "Name the load balancer's networks.",
+                network,
+            )
+
+
+@rule("nginx_certbot_acme_ca_bundle")
+def acme_ca_bundle(path: str) -> Iterator[Problem]:
+    """A file on the controller."""
+    return file_exists("nginx_certbot_acme_ca_bundle", path)
+
+
+@rule("bookstore_app_base_image_archive")
+def base_image_archive(path: str) -> Iterator[Problem]:
+    """A file on the controller."""
+    return file_exists("bookstore_app_base_image_archive", path)
+
+
+@rule("bookstore_app_wheelhouse")
+def wheelhouse(path: str) -> Iterator[Problem]:
+    """A folder on the controller."""
+    if path and not any(Path(path).glob("*.whl")):
+        yield Problem("bookstore_app_wheelhouse", "must be a folder with wheels", "Fill it, or leave it empty.")
+
+
+@rule("bookstore_app_source")
+def source(path: str) -> Iterator[Problem]:
+    """What the image is built from."""
+    if not (Path(path) / "Dockerfile").is_file():
+        yield Problem("bookstore_app_source", "must be a folder with a Dockerfile", "Name the folder of the store.")
+
+
+@rule("bookstore_app_ports")
+def ports(value: dict[str, int]) -> Iterator[Problem]:
+    """Two containers run side by side during a release."""
+    if value["blue"] == value["green"]:
+        yield Problem("bookstore_app_ports", "must be two different ports", "Give blue and green a port each.")
+    for color in ("blue", "green"):
+        if not 1024 <= int(value[color]) <= 65535:
+            yield Problem("bookstore_app_ports", f"must have a port from 1024 to 65535 for {color}", "Choose another.")
+
+
+@rule("bookstore_app_environment")
+def environment(value: dict[str, Any]) -> Iterator[Problem]:
+    """Lines of an environment file."""
+    for name, text in value.items():
+        if name in RESERVED_ENVIRONMENT:
+            mend = "Use the role's variable."
+            yield Problem("bookstore_app_environment", f"must not set {name}, which the role sets", mend, name)
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) or "\n" in str(text):
+            yield Problem(
+                "bookstore_app_environment",
+                "must be variables of one line each",
+                "Use upper case, digits and _ for the name, and a value without a line break.",
+                name,
+            )
+
+
+@rule("mysql_bind_address")
+def bind_address(address: str) -> Iterator[Problem]:
+    """One private address."""
+    if not is_address(address):
+        mend = "Set private_address of the database host to its IP address in the private network."
+        yield Problem("mysql_bind_address", "must be an IP address", mend)
+        return
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_unspecified or parsed.is_global:
+        yield Problem(
+            "mysql_bind_address",
+            "must be a private address: MySQL would listen to the Internet",
+            "Set private_address of the database host to its IP address in the private network.",
+        )
+
+
+@rule("mysql_users", "mysql_databases")
+def users(listed: list[dict[str, str]], databases: list[dict[str, str]]) -> Iterator[Problem]:
+    """Few rights, from few places."""
+    accounts = [(user["name"], user["host"]) for user in listed]
+    for user in listed:
+        account = f"{user['name']}@{user['host']}"
+        if not is_address(user["host"]) and not HOST_NAME.fullmatch(user["host"]):
+            mend = "Name the application host's address."
+            yield Problem("mysql_users", "must name one address for each user, no pattern", mend, account)
+        if user["name"] in ("root", ""):
+            yield Problem("mysql_users", "must not have root, who is the socket's", "Choose another name.", account)
+        if accounts.count((user["name"], user["host"])) > 1:
+            yield Problem("mysql_users", "must have each user once", "Remove one.", account)
+        if user["database"] not in [database["name"] for database in databases]:
+            yield Problem(
+                "mysql_users",
+                f'gives {account} rights on "{user["database"]}", which mysql_databases has not',
+                "Add the database, or correct its name.",
+                account,
+            )
+        for problem in password("mysql_users", user["password"]):
+            yield Problem("mysql_users", f"has a password for {account} that {problem.rule}", problem.mend, account)
+
+
+@rule("mysql_buffer_pool_size")
+def buffer_pool(size: str) -> Iterator[Problem]:
+    """MySQL's notation."""
+    if size and not SIZE.fullmatch(str(size)):
+        yield Problem("mysql_buffer_pool_size", "must be a size", "Write e.g. 512M, or leave it empty.")
+
+
+@rule("mysql_source", "mysql_apt_suite")
+def mysql_suite(kind: str, suite: str) -> Iterator[Problem]:
+    """A suite needs its name."""
+    if kind == "suite" and not suite:
+        yield Problem("mysql_apt_suite", 'must be set when mysql_source is "suite"', 'Name the suite, e.g. "sid".')
+
+
+@rule("mysql_binlog_expire_days")
+def binlog_days(days: int) -> Iterator[Problem]:
+    """Zero would keep it for ever."""
+    if int(days) < 1:
+        yield Problem("mysql_binlog_expire_days", "must be 1 or more, or the disk fills", "Keep 1 day or more.")
+
+
+@rule("docker_daemon_options")
+def daemon_options(options: dict[str, Any]) -> Iterator[Problem]:
+    """A socket on the network is root for everybody."""
+    if "hosts" in options:
+        yield Problem("docker_daemon_options", "must not have hosts: a socket on the network is root's", "Remove it.")
+
+
+# What rules are made of.
+
+
 def password(variable: str, value: str) -> Iterator[Problem]:
-    """A password that cannot be guessed, on one line as environment files need it."""
+    """A password that cannot be guessed."""
     if len(value) < MIN_PASSWORD or value in PUBLISHED_SECRETS:
         yield Problem(
             variable,
             f"must be at least {MIN_PASSWORD} characters long and none that was ever published",
             "Run `make vault ENV=<environment>`, or `openssl rand -base64 24`.",
         )
+
+
+def one_line(variable: str, value: str) -> Iterator[Problem]:
+    """Environment files have a line for each variable."""
     if "\n" in value or "\r" in value:
         yield Problem(variable, "must be one line", "Remove the line break at its end.")
-
-
-def store_password(value: str) -> Iterator[Problem]:
-    """The store's side of the database password."""
-    return password("bookstore_app_database_password", value)
-
-
-def server_names(names: list[str], mode: str, directory: str) -> Iterator[Problem]:
-    """Names that exist, and that the ACME server can issue for."""
-    if not names:
-        yield Problem("nginx_certbot_server_names", "is empty", "Name the site, e.g. [shop.example.com].")
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            yield Problem(
-                "nginx_certbot_server_names",
-                f'has "{name}", which is no host name in lower case',
-                "Write the name alone: no https://, no port, no path, no *.",
-            )
-        elif mode == "letsencrypt" and PUBLIC_ACME.match(directory) and not is_public(name):
-            yield Problem(
-                "nginx_certbot_server_names",
-                f'has "{name}", which {directory} issues no certificate for',
-                "Use a name in the public DNS (without a domain: 203-0-113-20.sslip.io for 203.0.113.20), "
-                "or set nginx_certbot_mode to self_signed.",
-            )
-
-
-def acme_directory(url: str, mode: str) -> Iterator[Problem]:
-    """Accounts and keys pass over it."""
-    if mode == "letsencrypt" and not url.startswith("https://"):
-        yield Problem("nginx_certbot_acme_directory", f'is "{url}", not an https:// address', "Correct it.")
-
-
-def acme_ca_bundle(path: str) -> Iterator[Problem]:
-    """A file on the controller."""
-    return file_exists("nginx_certbot_acme_ca_bundle", path)
-
-
-def provided_certificate(mode: str, certificate: str, key: str) -> Iterator[Problem]:
-    """Both or the mode makes no sense."""
-    for name, value, begin in (
-        ("nginx_certbot_provided_certificate", certificate, "-----BEGIN CERTIFICATE-----"),
-        ("nginx_certbot_provided_key", key, "-----BEGIN"),
-    ):
-        if mode == "provided" and not value.strip().startswith(begin):
-            yield Problem(
-                name,
-                'must be PEM when nginx_certbot_mode is "provided"',
-                "Put its content into the vault.",
-            )
-
-
-def body_size(size: str) -> Iterator[Problem]:
-    """Nginx must not refuse what the store accepts."""
-    match = SIZE.fullmatch(size)
-    if not match:
-        yield Problem("nginx_certbot_client_max_body_size", f'is "{size}", no size', "Write e.g. 2m.")
-    elif int(match[1]) * 1024 ** " kmg".index(match[2].lower() or " ") < STORE_BODY_LIMIT:
-        yield Problem(
-            "nginx_certbot_client_max_body_size",
-            f"is {size}, below the {STORE_BODY_LIMIT // 1024**2}m that the store accepts",
-            "Set it to 2m or more.",
-        )
-
-
-def rate_limit(rate: str) -> Iterator[Problem]:
-    """Nginx's notation."""
-    if not re.fullmatch(r"[1-9]\d*r/[sm]", rate):
-        yield Problem("nginx_certbot_rate_limit", f'is "{rate}", no rate', "Write e.g. 30r/m or 5r/s.")
-
-
-def stop_timeout(seconds: int) -> Iterator[Problem]:
-    """Docker would kill what the store still finishes."""
-    if int(seconds) <= STORE_GRACEFUL_TIMEOUT:
-        yield Problem(
-            "bookstore_app_stop_timeout",
-            f"is {seconds}, not above the {STORE_GRACEFUL_TIMEOUT} s that the store takes to finish its requests",
-            "Set it to 40.",
-        )
-
-
-def ports(value: dict[str, int]) -> Iterator[Problem]:
-    """Two containers run side by side during a release."""
-    if value["blue"] == value["green"]:
-        yield Problem("bookstore_app_ports", f"has {value['blue']} twice", "Give blue and green a port each.")
-    for color in ("blue", "green"):
-        if not 1024 <= int(value[color]) <= 65535:
-            yield Problem(
-                "bookstore_app_ports",
-                f"has {value[color]} for {color}",
-                "Choose ports from 1024 to 65535.",
-            )
-
-
-def environment(value: dict[str, Any]) -> Iterator[Problem]:
-    """Lines of an environment file."""
-    for name, text in value.items():
-        if name in RESERVED_ENVIRONMENT:
-            yield Problem(
-                "bookstore_app_environment",
-                f"sets {name}, which the role sets itself",
-                "Use the role's variable.",
-            )
-        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) or "\n" in str(text):
-            yield Problem(
-                "bookstore_app_environment",
-                f'has "{name}", which is no variable on one line',
-                "Use upper case, digits and _, and a value without a line break.",
-            )
-
-
-def source(path: str) -> Iterator[Problem]:
-    """What the image is built from."""
-    if not (Path(path) / "Dockerfile").is_file():
-        yield Problem(
-            "bookstore_app_source",
-            f'is "{path}", which has no Dockerfile',
-            "Name the folder of the store.",
-        )
-
-
-def base_image_archive(path: str) -> Iterator[Problem]:
-    """A file on the controller."""
-    return file_exists("bookstore_app_base_image_archive", path)
-
-
-def wheelhouse(path: str) -> Iterator[Problem]:
-    """A folder on the controller."""
-    if path and not any(Path(path).glob("*.whl")):
-        yield Problem(
-            "bookstore_app_wheelhouse",
-            f'is "{path}", which holds no wheel',
-            "Fill it, or leave it empty.",
-        )
-
-
-def bind_address(address: str) -> Iterator[Problem]:
-    """One private address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        yield Problem(
-            "mysql_bind_address",
-            f'is "{address}", no address',
-            "Set private_address of the database host to its IP.",
-        )
-        return
-    if parsed.is_unspecified:
-        yield Problem(
-            "mysql_bind_address",
-            f"is {address}: MySQL would listen on every network that the host has, public ones too",
-            "Set it to the host's private address.",
-        )
-
-
-def users(listed: list[dict[str, str]], databases: list[dict[str, str]]) -> Iterator[Problem]:
-    """Few rights, from few places."""
-    accounts = [(user["name"], user["host"]) for user in listed]
-    for user in listed:
-        account = f"{user['name']}@{user['host']}"
-        if "%" in user["host"] or "_" in user["host"]:
-            yield Problem(
-                "mysql_users",
-                f"admits {account} from anywhere that matches",
-                "Name the application host's address.",
-            )
-        if user["name"] in ("root", ""):
-            yield Problem("mysql_users", f"has {account}", "root is the socket's; choose another name.")
-        if accounts.count((user["name"], user["host"])) > 1:
-            yield Problem("mysql_users", f"has {account} twice", "Remove one.")
-        if user["database"] not in [database["name"] for database in databases]:
-            yield Problem(
-                "mysql_users",
-                f'gives {account} rights on "{user["database"]}", which mysql_databases has not',
-                "Add the database, or correct its name.",
-            )
-        for problem in password("mysql_users", user["password"]):
-            yield Problem("mysql_users", f"has a password for {account} that {problem.rule}", problem.mend)
-
-
-def buffer_pool(size: str) -> Iterator[Problem]:
-    """MySQL's notation."""
-    if size and not SIZE.fullmatch(size):
-        yield Problem("mysql_buffer_pool_size", f'is "{size}", no size', "Write e.g. 512M, or leave it empty.")
-
-
-def mysql_suite(kind: str, suite: str) -> Iterator[Problem]:
-    """A suite needs its name."""
-    if kind == "suite" and not suite:
-        yield Problem(
-            "mysql_apt_suite",
-            'is empty while mysql_source is "suite"',
-            'Name the suite, e.g. "sid".',
-        )
-
-
-def binlog_days(days: int) -> Iterator[Problem]:
-    """Zero would keep it for ever."""
-    if int(days) < 1:
-        yield Problem("mysql_binlog_expire_days", f"is {days}: the disk would fill", "Keep 1 day or more.")
-
-
-def firewall_rules(rules: list[dict[str, Any]]) -> Iterator[Problem]:
-    """Ports and networks that exist, and a way in for operators only."""
-    for rule in rules:
-        if not 1 <= int(rule["port"]) <= 65535:
-            yield Problem("firewall_rules", f"has port {rule['port']}", "Ports are 1 to 65535.")
-        for network in rule.get("sources") or []:
-            yield from network_exists("firewall_rules", network)
-    ssh = [rule for rule in rules if int(rule["port"]) == 22]
-    if not ssh:
-        yield Problem(
-            "firewall_rules",
-            "admits nobody to port 22",
-            "Add a rule for SSH from your own networks.",
-        )
-    for rule in ssh:
-        everywhere = [net for net in rule.get("sources") or ["0.0.0.0/0"] if str(net).endswith("/0")]
-        if everywhere:
-            yield Problem(
-                "firewall_rules",
-                f"admits everybody ({everywhere[0]}) to SSH",
-                "Set admin_networks to the networks that operators come from.",
-            )
-
-
-def trusted_proxies(networks: list[str]) -> Iterator[Problem]:
-    """Whoever is trusted may say that he is anybody."""
-    for network in networks:
-        yield from network_exists("nginx_certbot_trusted_proxies", network)
-        if str(network).endswith("/0"):
-            yield Problem(
-                "nginx_certbot_trusted_proxies",
-                f"trusts everybody ({network}) to name the client's address",
-                "Name the load balancer's networks.",
-            )
 
 
 def network_exists(variable: str, network: str) -> Iterator[Problem]:
@@ -408,133 +699,230 @@ def network_exists(variable: str, network: str) -> Iterator[Problem]:
     try:
         ipaddress.ip_network(network)
     except ValueError as error:
-        yield Problem(
-            variable,
-            f'has "{network}", no network: {error}',
-            "Write e.g. 198.51.100.0/24 or one address.",
-        )
+        mend = "Write e.g. 198.51.100.0/24 or one address."
+        yield Problem(variable, f"has what is no network ({error})", mend, network)
 
 
 def file_exists(variable: str, path: str) -> Iterator[Problem]:
     """A file on the controller, or nothing."""
     if path and not Path(path).is_file():
-        yield Problem(
-            variable,
-            f'is "{path}", no file on this machine',
-            "Correct the path, or leave it empty.",
-        )
+        yield Problem(variable, "must be a file on this machine", "Correct the path, or leave it empty.")
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(name: str) -> bool:
     """Whether a public authority could issue for the name."""
-    if "." not in name or name.rpartition(".")[2] in PRIVATE_NAMES:
-        return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return True
-    return False
+    return "." in name and name.rpartition(".")[2] not in PRIVATE_NAMES and not is_address(name)
 
 
-# The variables that a rule is given, in order, and the rule.
-RULES: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = (
-    (("bookstore_app_base_image_archive",), base_image_archive),
-    (("bookstore_app_database_password",), store_password),
-    (("bookstore_app_environment",), environment),
-    (("bookstore_app_ports",), ports),
-    (("bookstore_app_secret_key",), secret_key),
-    (("bookstore_app_source",), source),
-    (("bookstore_app_stop_timeout",), stop_timeout),
-    (("bookstore_app_wheelhouse",), wheelhouse),
-    (("firewall_rules",), firewall_rules),
-    (("mysql_bind_address",), bind_address),
-    (("mysql_binlog_expire_days",), binlog_days),
-    (("mysql_buffer_pool_size",), buffer_pool),
-    (("mysql_source", "mysql_apt_suite"), mysql_suite),
-    (("mysql_users", "mysql_databases"), users),
-    (("nginx_certbot_acme_ca_bundle",), acme_ca_bundle),
-    (("nginx_certbot_acme_directory", "nginx_certbot_mode"), acme_directory),
-    (("nginx_certbot_client_max_body_size",), body_size),
-    (
-        ("nginx_certbot_mode", "nginx_certbot_provided_certificate", "nginx_certbot_provided_key"),
-        provided_certificate,
-    ),
-    (("nginx_certbot_rate_limit",), rate_limit),
-    (
-        ("nginx_certbot_server_names", "nginx_certbot_mode", "nginx_certbot_acme_directory"),
-        server_names,
-    ),
-    (("nginx_certbot_trusted_proxies",), trusted_proxies),
-)
+def wide(network: str) -> bool:
+    """Whether a network is half of all addresses or more: nobody's own."""
+    return re.search(r"/[01]$", str(network)) is not None
 
 
-def undefined(name: str, error: AnsibleError) -> Problem:
-    """A variable that refers to one that nobody sets."""
+def admits(entry: Mapping[str, Any], address: str) -> bool:
+    """Whether a firewall rule lets an address in."""
+    networks = [ipaddress.ip_network(network, strict=False) for network in entry.get("sources") or []]
+    return not networks or any(ipaddress.ip_address(address) in network for network in networks)
+
+
+# What is said of a variable.
+
+
+def undefined(name: str, error: AnsibleError, host: Host) -> Iterator[Problem]:
+    """A variable that cannot be worked out."""
     missing = re.search(r"'(\w+)' is undefined", str(error))
-    if missing and missing[1].startswith("vault_"):
-        return Problem(
-            name,
-            f"needs {missing[1]}, which is not set",
-            "Run `make vault ENV=<environment>` and set ANSIBLE_VAULT_PASSWORD_FILE.",
-        )
-    if missing:
-        return Problem(name, f"needs {missing[1]}, which is not set", f"Set {missing[1]} in the environment.")
-    return Problem(name, f"cannot be worked out: {error}", "Correct its expression.")
+    if missing and missing[1] != "ansible_facts":
+        host.bad.add(missing[1])
+        yield Problem(missing[1], "is not defined", mend_undefined(missing[1], host), needed_by=name)
+    elif "ansible_facts" not in references(host.scope(name), name):
+        # Facts are not known yet, and what is made of them not wrong for that.
+        host.bad.add(name)
+        reason = "" if has_secret(host.spec[name]) else f": {error}"
+        yield Problem(name, f"cannot be worked out{reason}", "Correct its expression.", secret=True)
 
 
-def description(options: Mapping[str, Any]) -> str:
-    """What the role's specification says of a variable."""
+def mend_undefined(name: str, host: Host) -> str:
+    """What to do about a variable that nobody sets."""
+    folder = Path(str(host.raw.get("inventory_dir", "inventories/<environment>")))
+    if name.startswith("vault_"):
+        vault = folder / "group_vars" / "all" / "vault.yml"
+        if vault.exists():
+            return f"Add it: ansible-vault edit {short(vault)}"
+        return f"Run make vault ENV={folder.name}, and set ANSIBLE_VAULT_PASSWORD_FILE as it says."
+    return f"Set it in {short(folder)}."
+
+
+def mend_unknown(name: str, known: Mapping[str, Any]) -> str:
+    """What to do about a name that nobody reads."""
+    near = difflib.get_close_matches(name, known, 1, 0.75)
+    return f"Did you mean {near[0]}?" if near else f"Remove it. Known are {listing(name, known)}."
+
+
+def listing(name: str, known: Mapping[str, Any]) -> str:
+    """The names that begin like one that is unknown."""
+    alike = [other for other in known if other.partition("_")[0] == name.partition("_")[0]]
+    return ", ".join(sorted(alike or known))
+
+
+def describe(options: Mapping[str, Any]) -> str:
+    """The first sentence of a specification, without Ansible's markup."""
     text = options.get("description", "")
-    sentence = str(text if isinstance(text, str) else " ".join(text))
-    return re.sub(r"\b[A-Z]\(([^)]*)\)", r'"\1"', sentence)
+    return re.sub(r"\b[A-Z]\(([^)]*)\)", r'"\1"', str(text if isinstance(text, str) else text[0]))
 
 
-def is_secret(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether a value must not be shown."""
-    nested = options.get("options") or {}
-    return bool(options.get("no_log")) or any(is_secret(key, value) for key, value in nested.items())
+def has_secret(options: Mapping[str, Any]) -> bool:
+    """Whether a variable is secret, or has something secret within it."""
+    return bool(options.get("no_log")) or any(map(has_secret, (options.get("options") or {}).values()))
 
 
-def read_roles(roles: list[str]) -> tuple[Spec, dict[str, Any]]:
-    """What the roles' specifications say of each variable, and the roles' defaults."""
-    spec: dict[str, Mapping[str, Any]] = {}
-    defaults: dict[str, Any] = {}
-    for role in roles:
-        folder = ROLES / role
-        entry_points = yaml.safe_load((folder / "meta" / "argument_specs.yml").read_text())["argument_specs"]
-        for entry_point, content in entry_points.items():
-            for name, options in content["options"].items():
-                # Only the entry point that playbooks begin with is sure to be used.
-                spec[name] = {**options, "required": options.get("required", False) and entry_point == "main"}
-        text = (folder / "defaults" / "main.yml").read_text().replace("{{ role_path }}", str(folder))
-        defaults |= yaml.safe_load(text) or {}
-    return spec, defaults
+def references(variables: Mapping[str, Any], name: str) -> set[str]:
+    """The names that a variable is made of, those that these are made of included."""
+    found: set[str] = set()
+    queue = [variables.get(name)]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, Mapping):
+            queue += value.values()
+        elif isinstance(value, list | tuple):
+            queue += value
+        elif isinstance(value, str) and ("{{" in value or "{%" in value):
+            try:
+                names = find_undeclared_variables(Environment(autoescape=True).parse(str(value)))
+            except TemplateError:
+                continue
+            queue += [variables.get(other) for other in names - found]
+            found |= names
+    return found - {name}
+
+
+def origin(raw: Mapping[str, Any], name: str) -> str:
+    """File and line that a variable is set in, as far as Ansible knows; else nothing."""
+    try:
+        from ansible._internal._datatag._tags import Origin
+    except ImportError:
+        return ""
+    tag = Origin.get_tag(raw.get(name))
+    if tag is None and name in raw:
+        # Values like true and null bear no tag; names do, but theirs is of the first place of several.
+        return " or ".join(lines_with(name, Path(str(raw.get("inventory_dir")))))
+    if tag is not None and tag.path:
+        return f"{short(Path(tag.path))}:{tag.line_num}" if tag.line_num else short(Path(tag.path))
+    return "the command line" if tag is not None and "-e" in (tag.description or "") else ""
+
+
+def lines_with(name: str, folder: Path) -> Iterator[str]:
+    """The lines of an environment's files that set a variable."""
+    for path in sorted(folder.glob("*_vars/**/*.yml")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.startswith(f"{name}:"):
+                yield f"{short(path)}:{number}"
+
+
+def short(path: Path) -> str:
+    """A path as seen from here, links followed."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """The action: ``preflight: {roles: [...]}`` on each host, without a connection to it."""
+    """The action, run once for the whole inventory and without a connection."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check the host's variables for the roles that it will be given."""
+        """Check the variables of every host in the groups for the roles that these are given."""
         super().run(tmp, task_vars)
         variables = task_vars or {}
-        roles = self._task.args["roles"]
-        spec, defaults = read_roles(roles)
-        values = Values(variables, defaults, self._templar.template)
-        prefixes = tuple(role.replace("-", "_") + "_" for role in roles)
-        problems = [
-            *check_spec(values, spec),
-            *check_unknown(values, spec, prefixes),
-            *check_rules(values, spec),
-        ]
-        if not problems:
+        wanted: dict[str, list[str]] = self._task.args["roles"]
+        groups: dict[str, list[str]] = variables["groups"]
+        problems = [check_group(group, groups.get(group, [])) for group in wanted]
+        if told := [problem for problem in problems if problem]:
+            return failure(told)
+        roles = {role.name: role for role in map(self._role, sorted(ROLES.glob("*/meta")))}
+        hosts = {
+            name: self._host(name, [roles[role] for role in wanted[group]], variables)
+            for group in wanted
+            for name in groups[group]
+        }
+        found: dict[str, tuple[list[str], list[str]]] = {}
+        for name, host in hosts.items():
+            database = hosts[groups["database"][0]] if name in groups["application"] else None
+            for problem in [*check_host(host), *check_unknown(host, roles), *check_rules(host, database)]:
+                owner = database if database and problem.variable.startswith("database:") else host
+                owner.bad.add(problem.variable.rpartition(":")[2])
+                names, needed_by = found.setdefault(say(problem, owner), ([], []))
+                names.append(owner.name)
+                needed_by.append(problem.needed_by)
+        if not found:
             return {"changed": False}
-        host = variables["inventory_hostname"]
-        lines = [f"{len(problems)} thing{'s' * (len(problems) > 1)} to mend before {host} is touched:"]
-        for problem in problems:
-            where = values.where(problem.variable)
-            lines.append(f"- {problem.variable}{f' ({where})' if where else ''} {problem.rule}. {problem.mend}")
-        return {"failed": True, "changed": False, "msg": "\n".join(lines)}
+        told = []
+        for text, (names, needed_by) in found.items():
+            if any(needed_by):
+                text += f"\n  needed by {', '.join(dict.fromkeys(needed_by))}"
+            told.append(f"{text}\n  hosts  {', '.join(dict.fromkeys(names))}")
+        return failure(told)
+
+    def _host(self, name: str, roles: list[Role], variables: Mapping[str, Any]) -> Host:
+        hostvars = variables["hostvars"]
+
+        def template(scope: Mapping[str, Any], value: Any) -> Any:
+            available = {**scope, "hostvars": hostvars}
+            return self._templar.copy_with_new_env(available_variables=available).template(value)
+
+        return Host(name, dict(hostvars.raw_get(name)), roles, template)
+
+    def _role(self, meta: Path) -> Role:
+        folder = meta.parent
+        entry_points = self._load(meta / "argument_specs.yml").get("argument_specs", {})
+        spec = {
+            name: {**options, "required": bool(options.get("required")) and entry_point == "main"}
+            for entry_point, content in entry_points.items()
+            for name, options in content["options"].items()
+        }
+        defaults = self._load(folder / "defaults" / "main.yml")
+        return Role(folder.name, spec, {**defaults, "role_path": str(folder)})
+
+    def _load(self, path: Path) -> dict[str, Any]:
+        if not path.exists():
+            return {}
+        content: dict[str, Any] = self._loader.load_from_file(str(path), trusted_as_template=True) or {}
+        return content
+
+
+def failure(told: list[str]) -> dict[str, Any]:
+    """What the action returns when there is something to mend."""
+    things = f"{len(told)} things are" if len(told) > 1 else "1 thing is"
+    return {"failed": True, "changed": False, "msg": f"{things} to be mended. No host was contacted.", "problems": told}
+
+
+def say(problem: Problem, host: Host) -> str:
+    """A problem in lines: the variable and its value, where it is set, the rule, the mend."""
+    name = problem.variable.rpartition(":")[2]
+    shown, value = "", problem.value
+    if value is ... and name in host.raw and not has_secret(host.spec.get(name, {"no_log": True})):
+        try:
+            value = host[name]
+        except AnsibleError:
+            value = host.raw[name]
+    if value is not ... and not problem.secret:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        shown = f": {text if len(text) <= 100 else text[:99] + '…'}"
+    place = host.where(name)
+    return "\n".join(
+        [
+            f"{name}{problem.part}{shown}",
+            *([f"  set in {place}"] if place else []),
+            f"  rule   It {problem.rule}.",
+            f"  mend   {problem.mend}",
+        ]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -9,26 +10,41 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+# Read when Ansible is imported.
+os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
 SECRETS = {
-    "vault_database_password": "a-password-for-these-tests",
+    "vault_database_password": "an-unguessable-one-for-these-tests",
     "vault_secret_key": "4f9c1d7e2ab84c3fa6d05e9b7c81f2d3",
 }
 # A folder with ansible-playbook: the tests' own virtual environment.
 BIN = Path(sys.executable).parent
 
 
+def load(path: Path) -> ModuleType:
+    """Import a file that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @dataclass(frozen=True)
 class Run:
-    """How a playbook ended, and all that it printed."""
+    """How a playbook ended, all that it printed, and the calls of ssh that it made."""
 
     code: int
     text: str
+    contacts: str
 
 
 @pytest.fixture
@@ -36,25 +52,78 @@ def environment(tmp_path: Path) -> Path:
     """A copy of inventories/two-vms with secrets, below a root that shares the repository's group_vars."""
     inventory = tmp_path / "inventories" / "two-vms"
     shutil.copytree(ROOT / "inventories" / "two-vms", inventory, symlinks=True)
+    (inventory / "group_vars" / "all" / "vault.yml").unlink(missing_ok=True)
     (tmp_path / "group_vars").symlink_to(ROOT / "group_vars")
     (inventory / "group_vars" / "all" / "secrets.yml").write_text(yaml.safe_dump(SECRETS))
     return inventory
 
 
 @pytest.fixture
-def playbook(environment: Path) -> Callable[..., Run]:
-    """Run a playbook against the environment, with extra group variables."""
+def playbook(environment: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Run a playbook against the environment, with extra group variables, and note whether it calls ssh."""
+    ssh, contacts = tmp_path / "ssh", tmp_path / "contacts"
+    ssh.write_text(f'#!/bin/sh\necho "$*" >> {contacts}\nexit 255\n')
+    ssh.chmod(0o755)
 
-    def run(name: str, /, **variables: Any) -> Run:
+    def run(name: str, *options: str, **variables: Any) -> Run:
         (environment / "group_vars" / "all" / "test.yml").write_text(yaml.safe_dump(variables))
         completed = subprocess.run(
-            [BIN / "ansible-playbook", "-i", environment, ROOT / "playbooks" / name],
+            [BIN / "ansible-playbook", "-i", environment / "hosts.yml", ROOT / "playbooks" / name, *options],
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+            env={
+                **os.environ,
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_SSH_EXECUTABLE": str(ssh),
+                "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "facts"),
+            },
             capture_output=True,
             text=True,
             timeout=60,
         )
-        return Run(completed.returncode, completed.stdout + completed.stderr)
+        return Run(
+            completed.returncode,
+            completed.stdout + completed.stderr,
+            contacts.read_text() if contacts.exists() else "",
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def preflight() -> ModuleType:
+    """The preflight plugin, with Ansible's plugins ready."""
+    from ansible.plugins.loader import init_plugin_loader
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+    if not AnsibleCollectionConfig.collection_finder:
+        init_plugin_loader()
+    return load(ROOT / "plugins" / "action" / "preflight.py")
+
+
+@pytest.fixture
+def check(environment: Path, preflight: ModuleType) -> Callable[..., list[str]]:
+    """Ask the preflight action in this process, and return what is to be mended."""
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar
+    from ansible.vars.hostvars import HostVars
+    from ansible.vars.manager import VariableManager
+
+    [play] = yaml.safe_load((ROOT / "playbooks" / "preflight.yml").read_text())
+    task = SimpleNamespace(action="preflight", args=play["tasks"][0]["preflight"], async_val=0, check_mode=False)
+    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="unused"))
+
+    def run(**variables: Any) -> list[str]:
+        (environment / "group_vars" / "all" / "test.yml").write_text(yaml.safe_dump(variables, sort_keys=False))
+        loader = DataLoader()
+        loader.set_basedir(str(ROOT / "playbooks"))
+        inventory = InventoryManager(loader=loader, sources=[str(environment / "hosts.yml")])
+        manager = VariableManager(loader=loader, inventory=inventory)
+        hostvars = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
+        action = preflight.ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader=loader), None)
+        result = action.run(task_vars={"groups": inventory.get_groups_dict(), "hostvars": hostvars})
+        problems: list[str] = result.get("problems", [])
+        assert bool(problems) == bool(result.get("failed"))
+        return problems
 
     return run

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, StorageState, sync_playwright
+from playwright.sync_api import Browser, StorageState, ViewportSize, sync_playwright
 
 from tests.browser.visitor import LOCALES, Person, Visitor
 
@@ -35,7 +35,9 @@ CHROMIUM_OPTIONS = [
 # As long as the store takes them, without a space to break at: pages must hold these too.
 LONG_TITLE = f"Super{'califragilistico' * 9}"
 LONG_NAME = "B" * 100
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 OpenWindow = Callable[..., Visitor]
+Look = Callable[..., Visitor]
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,12 @@ class Shop:
     pages: dict[str, str]
     sessions: dict[str, StorageState]
 
+    def state(self, page: str) -> StorageState:
+        return self.sessions.get(page, self.sessions["buyer"])
+
     def window(self, open_window: OpenWindow, page: str, **options: Any) -> Visitor:
-        """Open a window on the page, as somebody who may see it."""
-        state = self.sessions.get(page, self.sessions["buyer"])
-        visitor = open_window(storage_state=state, **options)
+        """Open a window of its own on the page, as somebody who may see it."""
+        visitor = open_window(storage_state=self.state(page), **options)
         visitor.go(self.pages[page])
         return visitor
 
@@ -230,3 +234,36 @@ def shop(chromium: Browser, store: Store) -> Shop:
     managing.close()
     assert not complaints
     return Shop(pages, sessions)
+
+
+@pytest.fixture(scope="package")
+def windows(chromium: Browser, store: Store, shop: Shop) -> Iterator[dict[str, Visitor]]:
+    """A window for each session, for tests that only look: a new window takes a second."""
+    made = {
+        name: Visitor(chromium.new_context(storage_state=state), store.url, "en")
+        for name, state in shop.sessions.items()
+    }
+    yield made
+    for visitor in made.values():
+        visitor.close()
+
+
+@pytest.fixture
+def look(windows: dict[str, Visitor], shop: Shop) -> Iterator[Look]:
+    """Look at a page, as somebody who may see it, in a window that other tests used before."""
+    used: list[Visitor] = []
+
+    def look_at(page: str, language: str, viewport: ViewportSize = DESKTOP) -> Visitor:
+        visitor = windows.get(page, windows["buyer"])
+        used.append(visitor)
+        visitor.page.emulate_media(color_scheme="light")
+        visitor.page.set_viewport_size(viewport)
+        visitor.language = language
+        visitor.go(f"{shop.pages[page]}?lang={language}")
+        return visitor
+
+    yield look_at
+    complaints = [line for visitor in used for line in visitor.complaints]
+    for visitor in used:
+        visitor.complaints.clear()
+    assert not complaints

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import PAGES, OpenWindow, Shop
+from tests.browser.conftest import PAGES, Look
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_has_a_barrier(open_window: OpenWindow, shop: Shop, name: str) -> None:
-    visitor = shop.window(open_window, name, color_scheme="light")
+def test_no_page_has_a_barrier(look: Look, name: str) -> None:
+    visitor = look(name, "en")
     light = visitor.page.locator("body").evaluate("body => getComputedStyle(body).color")
     assert not visitor.barriers()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import LONG_NAME, PAGES, OpenWindow, Shop, Store
+from tests.browser.conftest import LONG_NAME, PAGES, Look, OpenWindow, Shop, Store
 from tests.browser.visitor import Person
 
 # The same in both languages: names, and what people wrote themselves.
@@ -15,16 +15,14 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_text_is_the_same_in_both_languages(open_window: OpenWindow, shop: Shop, name: str) -> None:
-    visitor = shop.window(open_window, name)
-    path = shop.pages[name]
+def test_no_text_is_the_same_in_both_languages(look: Look, name: str) -> None:
     lines = {}
     for language in ("en", "es"):
-        visitor.go(f"{path}?lang={language}")
+        visitor = look(name, language)
+        expect(visitor.page.locator("html")).to_have_attribute("lang", language)
         visitor.page.locator(DATA).evaluate_all("all => all.forEach(one => one.remove())")
         lines[language] = set(visitor.lines())
 
-    assert visitor.page.locator("html").get_attribute("lang") == "es"
     # ": Title" is what only screen readers get to hear on a row's button.
     same = {line for line in lines["en"] & lines["es"] if not line.startswith(": ")}
     untranslated = {line for line in same if any(map(str.isalpha, line))}
@@ -52,10 +50,9 @@ def test_the_browsers_language_is_the_stores(open_window: OpenWindow) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_phone_scrolls_in_one_direction(open_window: OpenWindow, shop: Shop, name: str) -> None:
-    visitor = shop.window(open_window, name, viewport=PHONE)
+def test_a_phone_scrolls_in_one_direction(look: Look, name: str) -> None:
     # Spanish words are longer.
-    visitor.go(f"{shop.pages[name]}?lang=es")
+    visitor = look(name, "es", viewport=PHONE)
     width = visitor.page.evaluate("document.documentElement.scrollWidth")
 
     assert width == PHONE["width"]
@@ -154,14 +151,42 @@ def test_a_failing_sale_keeps_what_was_typed(open_window: OpenWindow, shop: Shop
 
 
 @pytest.mark.parametrize(
-    ("page", "button", "problem"),
+    ("language", "typed", "meant"),
     [
-        ("payment", "Pay %(amount)s", "Please choose one of the payment methods."),
-        ("delivery", "Confirm the delivery", "Please choose one of the delivery services."),
+        ("es", "45.000", "$\u00a045.000"),
+        ("es", "45.000,50", "$\u00a045.000,50"),
+        ("en", "45,000", "COP\u00a045,000"),
+        ("en", "45000.50", "COP\u00a045,000.50"),
+    ],
+)
+def test_a_price_is_what_the_seller_meant_or_refused(
+    open_window: OpenWindow, shop: Shop, language: str, typed: str, meant: str
+) -> None:
+    visitor = shop.window(open_window, "sell form", language=language)
+    visitor.allowed_statuses = {422}
+    title = f"Precio {typed} {language}"
+    visitor.fill(Title=title, Author="Anónimo", Copies_for_sale="1")
+    visitor.field("Price").press_sequentially(typed)
+    visitor.press("Put on sale")
+
+    main = visitor.page.get_by_role("main")
+    expect(main.get_by_role("alert").or_(main.get_by_role("status"))).to_be_visible()
+    if main.get_by_role("alert").count():
+        expect(visitor.field("Price")).to_have_value(typed)
+    else:
+        card = main.get_by_role("article").filter(has_text=title)
+        expect(card.locator(".price")).to_have_text(meant)
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        ("payment", "Please choose one of the payment methods."),
+        ("delivery", "Please choose one of the delivery services."),
     ],
 )
 def test_a_choice_that_was_not_made_is_asked_for(
-    open_window: OpenWindow, shop: Shop, language: str, page: str, button: str, problem: str
+    open_window: OpenWindow, shop: Shop, language: str, page: str, problem: str
 ) -> None:
     visitor = shop.window(open_window, page, language=language)
     visitor.allowed_statuses = {422}

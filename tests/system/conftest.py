@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.system.customer import Customer
+from tests.system.names import send_to
 
 LAB = Path(__file__).resolve().parents[2] / ".lab" / "lab.json"
 
@@ -34,17 +33,9 @@ def store(request: pytest.FixtureRequest) -> tuple[str, str | bool]:
 
 @pytest.fixture(scope="session", autouse=True)
 def name_resolution(request: pytest.FixtureRequest) -> None:
-    """Send the store's name to --address, so that a test store needs no entry in the DNS."""
-    address = request.config.getoption("--address")
-    if not address:
-        return
-    name = urlsplit(request.config.getoption("--url")).hostname
-    resolve = socket.getaddrinfo
-
-    def resolve_here(host: str, *arguments: object, **options: object) -> object:
-        return resolve(address if host == name else host, *arguments, **options)  # type: ignore[arg-type]
-
-    socket.getaddrinfo = resolve_here  # type: ignore[assignment]
+    """Connect to --address, where one is given."""
+    if address := request.config.getoption("--address"):
+        send_to(request.config.getoption("--url"), address)
 
 
 @pytest.fixture
