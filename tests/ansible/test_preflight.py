@@ -179,7 +179,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (
         {"nginx_certbot_mode": "behind_load_balancer"},
-        "nginx_certbot_trusted_proxies: []",
+        "nginx_certbot_trusted_proxies",
         "must not be empty while",
         "load balancer's networks",
     ),
