@@ -41,6 +41,7 @@ lint:
 	@tests/lint.sh
 
 store-tests:
+	@$(PYTHON) -m lab prepare
 	@tests/pytest.sh
 
 molecule:

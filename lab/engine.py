@@ -5,8 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import shutil
+import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.settings import LabError
@@ -30,18 +32,17 @@ def ensure_engine() -> None:
     """
     if answers():
         return
-    missing = [
-        package for program, package in (("docker", "docker.io"), ("dockerd", "docker.io")) if not shutil.which(program)
-    ]
-    if missing and not SOCKET.exists():
-        # Debian 13 packages the client by itself and only recommends it.
-        client = ["docker-cli"] if output("apt-cache", "show", "docker-cli") else []
-        install_packages("docker.io", *client, "iptables")
-    if not SOCKET.exists():
-        _start()
+    if not _listens():
+        if not (shutil.which("docker") and shutil.which("dockerd")):
+            # Debian 13 packages the client by itself and only recommends it.
+            client = ["docker-cli"] if output("apt-cache", "show", "docker-cli") else []
+            install_packages("docker.io", *client, "iptables")
+        if not _listens():
+            _start()
+    _wait(_listens)
     if not os.access(SOCKET, os.R_OK | os.W_OK):
         _borrow_socket()
-    _wait()
+    _wait(answers)
 
 
 def release_engine() -> None:
@@ -49,6 +50,18 @@ def release_engine() -> None:
     if OWNED.exists() and not output("docker", "ps", "-aq"):
         say("stopping the Docker engine that was started for the lab")
         run(*as_root("sh", "-c", f"kill $(cat {OWNED}) && rm {OWNED}"))
+
+
+def _listens() -> bool:
+    """Whether somebody listens on the engine's socket; one that died leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(SOCKET))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _start() -> None:
@@ -76,9 +89,9 @@ def _borrow_socket() -> None:
     run(*as_root("setfacl", "--modify", f"user:{os.getuid()}:rw", SOCKET))
 
 
-def _wait() -> None:
+def _wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not answers():
+    while not condition():
         if time.monotonic() > deadline:
             raise LabError("The Docker engine does not answer. Look at `docker info` and at the engine's log.")
         time.sleep(0.3)
