@@ -26,7 +26,7 @@ ARCHIVES = {
 }
 ACME_BASE = "debian:trixie"
 PYTHON_IMAGE = "bookstore-python:trixie"
-PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar"
+PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar.gz"
 PYTHON_VERSION = "3.13"
 WHEELHOUSE = CACHE / "wheelhouse"
 STORE_BUILD = CACHE / "store-build.json"
@@ -136,7 +136,8 @@ def _make_python_image() -> None:
         CACHE.mkdir(exist_ok=True)
         _bootstrap("debian:trixie", ("python3", "python3-venv"), PYTHON_IMAGE)
         part = PYTHON_ARCHIVE.with_suffix(".part")
-        run("docker", "save", "--output", part, PYTHON_IMAGE)
+        # Each host gets a copy over SSH: a third of the size is worth a second's work.
+        run("sh", "-c", f"docker save {PYTHON_IMAGE} | gzip -1 > '{part}'")
         part.rename(PYTHON_ARCHIVE)
 
 
