@@ -111,7 +111,7 @@ def _create_vars(settings: Settings) -> dict[str, object]:
                 "name": "acme",
                 "groups": ["acme_server"],
                 "address": settings.address("acme"),
-                "image": f"bookstore-lab-host:{images.ACME_BASE.partition(':')[2]}",
+                "image": images.ACME_IMAGE,
             },
         ],
     }

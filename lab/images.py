@@ -25,6 +25,8 @@ ARCHIVES = {
     "ubuntu:22.04": ("jammy", [UBUNTU.format(suite="jammy", pocket=pocket) for pocket in POCKETS]),
 }
 ACME_BASE = "debian:trixie"
+ACME_IMAGE = "bookstore-lab-host:acme"
+ACME_PACKAGES = "pebble python3-cryptography"
 PYTHON_IMAGE = "bookstore-python:trixie"
 PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar.gz"
 PYTHON_VERSION = "3.13"
@@ -51,13 +53,15 @@ def ensure_host_image(settings: Settings) -> None:
     Raises:
         LabError: neither the registry nor the distribution's archive gave a base.
     """
-    for base in {settings.base, ACME_BASE}:
-        _build_host_image(base, f"bookstore-lab-host:{base.partition(':')[2]}")
+    _build_host_image(settings.base, settings.host_image)
+    _build_host_image(ACME_BASE, ACME_IMAGE, ACME_PACKAGES)
 
 
-def _build_host_image(base: str, tag: str) -> None:
+def _build_host_image(base: str, tag: str, packages: str = "") -> None:
     files = sorted((ROOT / "lab" / "host").iterdir())
-    digest = hashlib.sha256(b"".join([base.encode(), *(path.read_bytes() for path in files)])).hexdigest()[:16]
+    digest = hashlib.sha256(
+        b"".join([base.encode(), packages.encode(), *(path.read_bytes() for path in files)])
+    ).hexdigest()[:16]
     if (
         output(
             "docker",
@@ -75,7 +79,7 @@ def _build_host_image(base: str, tag: str) -> None:
     build = ("docker", "build", "--quiet", "--tag", tag, "--label", f"{BUILT_FROM}={digest}")
     # Without buildx the client falls back to the classic builder by itself, or says what it wants.
     env = {} if output("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
-    run(*build, "--build-arg", f"BASE={image}", ROOT / "lab" / "host", env=env)
+    run(*build, "--build-arg", f"BASE={image}", "--build-arg", f"PACKAGES={packages}", ROOT / "lab" / "host", env=env)
 
 
 def _base_image(base: str) -> str:
