@@ -89,8 +89,10 @@ def _base_image(base: str) -> str:
     if registry_answers():
         run("docker", "pull", base)
         return base
-    say(f"no registry answers: making {base} from its distribution's packages instead")
     tag = f"bookstore-lab-base:{base.partition(':')[2]}"
+    if output("docker", "image", "inspect", tag):
+        return tag
+    say(f"no registry answers: making {base} from its distribution's packages instead")
     _bootstrap(base, ("apt",), tag)
     return tag
 
