@@ -38,6 +38,8 @@ LONG_NAME = "B" * 100
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 OpenWindow = Callable[..., Visitor]
 Look = Callable[..., Visitor]
+# A colour half-way through its change is none that the page has.
+STILL: dict[str, Any] = {"reduced_motion": "reduce"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def open_window(chromium: Browser, store: Store) -> Iterator[OpenWindow]:
     visitors: list[Visitor] = []
 
     def open_one(language: str = "en", **options: Any) -> Visitor:
-        context = chromium.new_context(locale=LOCALES[language], **options)
+        context = chromium.new_context(locale=LOCALES[language], **STILL, **options)
         visitors.append(Visitor(context, store.url, language))
         return visitors[-1]
 
@@ -187,7 +189,7 @@ PAGES = (
 @pytest.fixture(scope="package")
 def shop(chromium: Browser, store: Store) -> Shop:
     def arrive(person: Person) -> Visitor:
-        visitor = Visitor(chromium.new_context(locale="en-US"), store.url, "en")
+        visitor = Visitor(chromium.new_context(locale="en-US", **STILL), store.url, "en")
         if person is not store.admin:
             visitor.register(person)
         visitor.go("/login", "Log in")
@@ -240,7 +242,7 @@ def shop(chromium: Browser, store: Store) -> Shop:
 def windows(chromium: Browser, store: Store, shop: Shop) -> Iterator[dict[str, Visitor]]:
     """A window for each session, for tests that only look: a new window takes a second."""
     made = {
-        name: Visitor(chromium.new_context(storage_state=state), store.url, "en")
+        name: Visitor(chromium.new_context(storage_state=state, **STILL), store.url, "en")
         for name, state in shop.sessions.items()
     }
     yield made
