@@ -33,15 +33,16 @@ docs: ## Regenerate role references, screenshots and pictures (needs make up)
 	@$(BIN)/python docs/screenshots.py
 	@$(BIN)/python docs/architecture.py
 
-test: lint store-tests molecule ## Everything that CI runs
-test-fast: lint store-tests ## Lint and pytest, without hosts
+test: test-fast molecule ## Everything that CI runs
+
+test-fast: ## Lint and pytest, without hosts
+	@$(PYTHON) -m lab prepare
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint store-tests
 
 lint:
-	@$(PYTHON) -m lab venv
 	@tests/lint.sh
 
 store-tests:
-	@$(PYTHON) -m lab prepare
 	@tests/pytest.sh
 
 molecule:
