@@ -107,7 +107,10 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
         missing.append("ubuntu-keyring")
     if missing:
         install_packages(*missing)
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, "-", *sources]
+    # Without manuals, as the distributions' slim images: each host gets its own copy.
+    without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
+    include = f"--include={','.join(packages)}"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", include, *without, suite, "-", *sources]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as bootstrap:
         imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:

@@ -4,5 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-pytest -q tests/lab tests/ansible tests/store tests/browser
+# One worker for each of the two cores that a small machine has; a file stays with one worker.
+pytest -q --numprocesses=2 --dist=loadfile tests/lab tests/ansible tests/store tests/browser
 TEST_DATABASE=mysql pytest -q tests/store
