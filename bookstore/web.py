@@ -3,7 +3,10 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import request
 from flask_babel import LazyString, lazy_gettext as _l
+from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter, Map
 from wtforms import Form, StringField, ValidationError
 
@@ -29,6 +32,17 @@ def local_path(target: str | None) -> str | None:
         return None
     parts = urlsplit(target)
     return None if parts.scheme or parts.netloc else target
+
+
+class StoreForm(FlaskForm):
+    """Root of the forms. Its fields are texts: a file that is sent in a text's place is not looked at."""
+
+    class Meta(FlaskForm.Meta):  # noqa: D106 - it is WTForms' place for such settings
+        def wrap_formdata(self, form: "StoreForm", formdata: Any) -> Any:
+            """Read the request's fields; Flask-WTF would mix its files, or JSON of any form, with them."""
+            if formdata is None or isinstance(formdata, MultiDict):
+                return formdata
+            return request.form if form.is_submitted() else None
 
 
 def strip(value: Any) -> Any:

@@ -1,15 +1,14 @@
 """Forms of the accounts domain."""
 
 from flask_babel import lazy_gettext as _l
-from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length
 
-from ..web import PlainText, strip
+from ..web import PlainText, StoreForm, strip
 from .passwords import MAX_LENGTH, MIN_LENGTH
 
 
-class RegistrationForm(FlaskForm):
+class RegistrationForm(StoreForm):
     """A new account."""
 
     name = StringField(
@@ -47,7 +46,7 @@ class RegistrationForm(FlaskForm):
     )
 
 
-class LoginForm(FlaskForm):
+class LoginForm(StoreForm):
     """E-mail and password; anything in them is worth a try, so nothing else is checked."""
 
     email = EmailField(
@@ -63,5 +62,5 @@ class LoginForm(FlaskForm):
     )
 
 
-class EmptyForm(FlaskForm):
+class EmptyForm(StoreForm):
     """Only the token: for buttons."""

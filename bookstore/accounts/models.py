@@ -16,6 +16,7 @@ class Role(StrEnum):
     """What a person may do beyond buying and selling."""
 
     USER = "user"
+    SUPPORT = "support"
     ADMINISTRATOR = "administrator"
 
 
@@ -33,6 +34,12 @@ class User(Model):
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
+    email_verified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # A deleted account keeps its row, without name and address, for the records of others.
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # What buyers gave this seller; kept here so that no page has to add them up.
+    rating_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    rating_sum: Mapped[int] = mapped_column(default=0, server_default="0")
 
     is_active = True
     is_authenticated = True

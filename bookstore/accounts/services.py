@@ -94,7 +94,7 @@ def authenticate(email: str, password: str, address: str) -> User:
     try:
         known_form = normalise_email(email)
     except InvalidInput:
-        known_form = email[:254].lower()
+        known_form = email[:254].lower().strip()
     attempt = throttle.begin_attempt(known_form, address)
     user = db.session.scalar(select(User).where(User.email == known_form))
     if user is not None and _password_fits(user, password):

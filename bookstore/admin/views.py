@@ -4,7 +4,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from ..accounts.access import admin_required
-from . import services
+from . import audit, services  # noqa: F401 - its tables and guard
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 

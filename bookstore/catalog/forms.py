@@ -5,12 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from flask_wtf import FlaskForm
 from wtforms import DecimalField, IntegerField, StringField, TextAreaField
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
 from wtforms.widgets import TextInput
 
-from ..web import PlainText, strip
+from ..web import PlainText, StoreForm, strip
 
 # A sign only so that the range below can say what is wrong with it.
 _PRICE = re.compile(r"-?[0-9]{1,15}([.,][0-9]{1,2})?")
@@ -48,7 +47,7 @@ class MoneyField(DecimalField):
         self.data = Decimal(text.replace(",", "."))
 
 
-class BookForm(FlaskForm):
+class BookForm(StoreForm):
     """A book to sell."""
 
     title = StringField(

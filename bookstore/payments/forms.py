@@ -1,10 +1,10 @@
 """Forms of the payments domain."""
 
 from flask_babel import lazy_gettext as _l
-from flask_wtf import FlaskForm
 from wtforms import RadioField, SelectChoice
 from wtforms.validators import InputRequired
 
+from ..web import StoreForm
 from .models import Method
 
 LABELS = {
@@ -14,7 +14,7 @@ LABELS = {
 }
 
 
-class PaymentForm(FlaskForm):
+class PaymentForm(StoreForm):
     """How to pay."""
 
     method = RadioField(

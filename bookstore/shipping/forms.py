@@ -1,12 +1,13 @@
 """Forms of the shipping domain."""
 
 from flask_babel import lazy_gettext as _l
-from flask_wtf import FlaskForm
 from wtforms import RadioField
 from wtforms.validators import InputRequired
 
+from ..web import StoreForm
 
-class DeliveryForm(FlaskForm):
+
+class DeliveryForm(StoreForm):
     """Which carrier; the view fills in the choices, the service checks the answer."""
 
     provider = RadioField(

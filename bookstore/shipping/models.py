@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery stands."""
+    """Where a delivery stands; ``orders.states.DELIVERY`` says what may follow what."""
 
     PENDING = "pending"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
 
 
 class DeliveryProvider(Model):
@@ -41,7 +44,12 @@ class Delivery(Model):
     purchase_id: Mapped[int] = mapped_column(ForeignKey("purchases.id"), unique=True)
     provider_id: Mapped[int] = mapped_column(ForeignKey("delivery_providers.id"), index=True)
     cost: Mapped[Decimal] = mapped_column(Money)
-    status: Mapped[str] = mapped_column(String(20), default=DeliveryStatus.PENDING)
+    status: Mapped[str] = mapped_column(String(20), default=DeliveryStatus.PENDING, index=True)
+    recipient: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    address: Mapped[str] = mapped_column(String(300), default="", server_default="")
+    city: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    phone: Mapped[str] = mapped_column(String(30), default="", server_default="")
+    tracking_number: Mapped[str] = mapped_column(String(100), default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
 
     purchase: Mapped["Purchase"] = relationship(lazy="raise", back_populates="delivery")

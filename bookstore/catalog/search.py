@@ -1,0 +1,82 @@
+"""Search: words of title, author and ISBN in a table of their own, and how a query meets them."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.orm import Session, scoped_session
+
+from .isbn import as_isbn13
+from .models import Book, BookTerm
+
+MAX_QUERY_LENGTH = 200
+MAX_QUERY_TERMS = 8
+MAX_TERM_LENGTH = 32
+_BATCH = 2_000
+# Letters and digits of any script; the signs belong to names such as C++, C# and F#.
+_WORD = re.compile(r"[^\W_]+[+#]*")
+# Articles, prepositions and conjunctions: they stand in every other title, and nobody looks for them alone.
+_SPANISH = "a al con de del e el en es la las lo los o para por u un una y"
+_ENGLISH = "an and at by for from in of on or the to with"
+STOPWORDS = frozenset(f"{_SPANISH} {_ENGLISH}".split())
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, so that ``Ángel`` and ``angel`` are one word."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def words(text: str) -> list[str]:
+    """The different words of a text that can be looked for, in their order."""
+    found = (word[:MAX_TERM_LENGTH] for word in _WORD.findall(fold(text)))
+    return [word for word in dict.fromkeys(found) if word not in STOPWORDS]
+
+
+def query_terms(text: str) -> list[str]:
+    """What a visitor's text asks for: an ISBN in any of its spellings, or words that must all be there."""
+    text = text[:MAX_QUERY_LENGTH]
+    if isbn := as_isbn13(text):
+        return [isbn]
+    return words(text)[:MAX_QUERY_TERMS]
+
+
+def book_terms(title: str, author: str, isbn: str | None) -> list[str]:
+    """What a book is found by."""
+    return list(dict.fromkeys([*words(title), *words(author), *([isbn] if isbn else [])]))
+
+
+def index_book(session: Session | scoped_session[Session], book: Book) -> None:
+    """Bring a book's words up to date; the caller commits."""
+    session.execute(delete(BookTerm).where(BookTerm.book_id == book.id))
+    terms = book_terms(book.title, book.author, book.isbn)
+    if terms:
+        session.execute(insert(BookTerm), [{"term": term, "book_id": book.id} for term in terms])
+
+
+def rebuild(connection: Connection, only: Iterable[int] | None = None) -> int:
+    """Make the words of all books anew, or of some; return how many books there were.
+
+    Each batch replaces its own books' words, so searches go on meanwhile.
+    """
+    books = select(Book.id, Book.title, Book.author, Book.isbn).order_by(Book.id).limit(_BATCH)
+    if only is not None:
+        books = books.where(Book.id.in_(list(only)))
+    done = last = 0
+    while batch := connection.execute(books.where(Book.id > last)).all():
+        rows = [
+            {"term": term, "book_id": book_id}
+            for book_id, title, author, isbn in batch
+            for term in book_terms(title, author, isbn)
+        ]
+        first, last = batch[0][0], batch[-1][0]
+        between = BookTerm.book_id.between(first, last)
+        if only is not None:
+            between = BookTerm.book_id.in_([row[0] for row in batch])
+        connection.execute(delete(BookTerm).where(between))
+        if rows:
+            # In the table's own order, which is what its pages are filled in.
+            connection.execute(insert(BookTerm), sorted(rows, key=lambda row: (row["term"], row["book_id"])))
+        done += len(batch)
+    return done
