@@ -54,6 +54,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     errors.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    orders.init_app(app)
     health.init_app(app)
     cli.init_app(app)
     return app

@@ -47,6 +47,8 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
         "CURRENCY": environ.get("CURRENCY") or "COP",
+        "SIMULATED_PAYMENTS": not _flag(environ, "SIMULATED_PAYMENTS_OFF"),
+        **_gateway(environ),
         "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:
         # no sibling subdomain can then plant a session.
@@ -141,6 +143,15 @@ def _check_secret(name: str, key: str) -> None:
         raise ConfigError(f"{name} is shorter than {MIN_SECRET_LENGTH} characters")
     if len(set(key)) < 8 or any(weak in key.lower() for weak in WEAK_SECRETS):
         raise ConfigError(f"{name} is a known or guessable value; try `openssl rand -hex 32`")
+
+
+def _gateway(environ: Mapping[str, str]) -> dict[str, str]:
+    names = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+    given = {name: environ.get(name, "") for name in names}
+    if any(given.values()) and not all(given.values()):
+        raise ConfigError(f"set both {' and '.join(names)}, or neither")
+    # Elsewhere only in tests.
+    return given | {"STRIPE_API_BASE": environ.get("STRIPE_API_BASE", "")}
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

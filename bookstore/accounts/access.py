@@ -59,6 +59,22 @@ def admin_required(view: View[P]) -> View[P]:
     return login_required(guarded)
 
 
+def staff_required(view: View[P]) -> View[P]:
+    """Let support and administrators in; 403 for other users.
+
+    Raises:
+        Forbidden: the visitor is logged in without such a role.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        if not me().is_staff:
+            raise Forbidden
+        return view(*args, **kwargs)
+
+    return login_required(guarded)
+
+
 def ask_to_log_in() -> ResponseReturnValue:
     """The answer to somebody who has to log in first."""
     if wants_json():

@@ -182,8 +182,16 @@ PAGES = (
     "payment",
     "delivery",
     "purchases",
+    "purchase",
+    "sales",
     "users",
+    "all purchases",
+    "payments",
+    "deliveries",
+    "delivery services",
+    "delivery service",
 )
+ADMIN_PAGES = PAGES[PAGES.index("users") :]
 
 
 @pytest.fixture(scope="package")
@@ -210,6 +218,7 @@ def shop(chromium: Browser, store: Store) -> Shop:
     buying.buy("Delirio")
     buying.pay()
     buying.deliver()
+    bought = buying.page.url
     managing = arrive(store.admin)
     anonymous: StorageState = {"cookies": [], "origins": []}
     administrator = managing.context.storage_state()
@@ -223,14 +232,20 @@ def shop(chromium: Browser, store: Store) -> Shop:
         "payment": payment.removeprefix(store.url),
         "delivery": delivery.removeprefix(store.url),
         "purchases": "/purchases",
+        "purchase": bought.removeprefix(store.url),
+        "sales": "/sales",
         "users": "/admin/users",
+        "all purchases": "/admin/purchases",
+        "payments": "/admin/payments",
+        "deliveries": "/admin/deliveries",
+        "delivery services": "/admin/providers",
+        "delivery service": "/admin/providers/1",
     }
     sessions = {
         "buyer": buying.context.storage_state(),
         "login": anonymous,
         "register": anonymous,
-        "users": administrator,
-    }
+    } | dict.fromkeys(ADMIN_PAGES, administrator)
     complaints = selling.complaints + buying.complaints + managing.complaints
     buying.close()
     managing.close()

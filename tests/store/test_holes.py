@@ -379,7 +379,9 @@ def test_known_and_unknown_addresses_answer_alike(make, browser, app, monkeypatc
         assert response.status_code == 401
         answers.add(response.text.split('role="alert"')[1].split("</div>")[0])
     assert len(answers) == 1
-    assert max(times) - min(times) < 0.15, times
+    # A busy machine adds to each; what hashing takes must stay within the floor.
+    floor = shipped["FAILED_LOGIN_SECONDS"]
+    assert all(floor <= seconds < floor + 0.5 for seconds in times), times
 
 
 @pytest.mark.parametrize("method", ["pbkdf2:sha256:1000", "scrypt:1024:8:1"])
