@@ -118,6 +118,8 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
         imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:
+        # What was imported is a part, and would be taken for the whole next time.
+        output("docker", "image", "rm", "--force", tag)
         raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
 
 
