@@ -647,6 +647,15 @@ def users(listed: list[dict[str, str]], databases: list[dict[str, str]]) -> Iter
             yield Problem("mysql_users", f"has a password for {account} that {problem.rule}", problem.mend, account)
 
 
+@rule("mysql_users", "mysql_users_absent")
+def users_absent(listed: list[dict[str, str]], absent: list[str]) -> Iterator[Problem]:
+    """A user exists or does not."""
+    for name in absent:
+        if name in ("root", *(user["name"] for user in listed)):
+            mend = "Remove it from one of the two."
+            yield Problem("mysql_users_absent", "must not have root, nor who is in mysql_users", mend, name)
+
+
 @rule("mysql_buffer_pool_size")
 def buffer_pool(size: str) -> Iterator[Problem]:
     """MySQL's notation."""

@@ -378,6 +378,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "no name",
         "Name the application host's address",
     ),
+    ({"mysql_users_absent": ["bookstore"]}, 'mysql_users_absent: "bookstore"', "mysql_users", "one of the two"),
     # docker.
     (
         {"docker_daemon_options": {"hosts": ["tcp://0.0.0.0:2375"]}},
