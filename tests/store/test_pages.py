@@ -177,7 +177,7 @@ def test_money_is_written_as_the_language_does(make, browser):
 def test_every_text_is_translated():
     with PO.open("rb") as file:
         catalogue = read_po(file, locale="es")
-    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2"), ("**/templates/**.txt", "jinja2")]
     keywords = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
     wanted = {
         message if isinstance(message, str) else message[0]
