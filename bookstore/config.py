@@ -119,6 +119,8 @@ def mail_settings(environ: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(f"MAIL_SERVER needs {' and '.join(missing)} too")
     if tls == "none" and environ.get("MAIL_PASSWORD"):
         raise ConfigError("MAIL_PASSWORD would travel readable with MAIL_TLS=none")
+    if not (environ.get("MAIL_USERNAME", "") + environ.get("MAIL_PASSWORD", "")).isascii():
+        raise ConfigError("MAIL_USERNAME and MAIL_PASSWORD must be ASCII, as SMTP's log-in is")
     return {
         "MAIL_SERVER": server,
         "MAIL_PORT": _number(environ, "MAIL_PORT", 465 if tls == "tls" else 587, low=1, high=65535),

@@ -97,7 +97,7 @@ def _hand_in(message: EmailMessage, config: Mapping[str, Any]) -> bool:
                 server.login(config["MAIL_USERNAME"], config["MAIL_PASSWORD"])
             server.send_message(message)
         return True
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         # SMTP's errors are OSErrors too. Their texts can hold addresses, so only kind and code are told.
         log.error("mail not sent: %s %s", type(error).__name__, getattr(error, "smtp_code", ""))
         return False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from ..errors import StoreError
+from ..errors import InvalidInput, StoreError
 from .forms import TextForm
 
 
@@ -25,7 +25,7 @@ def form_page(form: TextForm, act: Callable[[], object], done: Callable[[], str]
             act()
         except StoreError as error:
             form.form_errors.append(error.message)
-            status = error.status
+            status = 422 if isinstance(error, InvalidInput) else error.status
             if error.retry_after:
                 headers["Retry-After"] = str(error.retry_after)
         else:

@@ -36,7 +36,12 @@ def register() -> ResponseReturnValue:
             status, headers = error.status, {"Retry-After": str(error.retry_after)}
         else:
             if mail.enabled():
-                flash(_("We have sent an e-mail to this address. If it is new here, your account is ready: please log in."), "success")
+                flash(
+                    _(
+                        "We have sent an e-mail to this address. If it is new here, your account is ready: please log in."
+                    ),
+                    "success",
+                )
             else:
                 flash(_("Your account is ready. Please log in."), "success")
             return redirect(url_for("accounts.login"))
