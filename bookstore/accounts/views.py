@@ -35,19 +35,19 @@ def register() -> ResponseReturnValue:
             form.form_errors.append(error.message)
             status, headers = error.status, {"Retry-After": str(error.retry_after)}
         else:
-            if mail.enabled():
-                flash(
-                    _(
-                        "We have sent an e-mail to this address. If it is new here, your account is ready: please log in."
-                    ),
-                    "success",
-                )
-            else:
-                flash(_("Your account is ready. Please log in."), "success")
+            flash(_registered(), "success")
             return redirect(url_for("accounts.login"))
     elif form.is_submitted():
         status = 422
     return render_template("accounts/register.html", form=form), status, headers
+
+
+def _registered() -> str:
+    if not mail.enabled():
+        return str(_("Your account is ready. Please log in."))
+    # The same for an address that has an account already.
+    sent = _("We have sent an e-mail to this address. If it is new here, your account is ready: please log in.")
+    return str(sent)
 
 
 @bp.route("/login", methods=["GET", "POST"])

@@ -1,7 +1,7 @@
 """Forms of the administration."""
 
 from flask_babel import lazy_gettext as _l
-from wtforms import RadioField, TextAreaField
+from wtforms import RadioField, SelectChoice, TextAreaField
 from wtforms.validators import InputRequired, Length
 
 from ..accounts.models import Role
@@ -26,14 +26,20 @@ REPORT_STATES = {
 class RoleForm(StoreForm):
     """Somebody's role."""
 
-    role = RadioField(_l("Role"), [InputRequired(_l("Please choose one of the roles."))], choices=list(ROLES.items()))
+    role = RadioField(
+        _l("Role"),
+        [InputRequired(_l("Please choose one of the roles."))],
+        choices=[SelectChoice(str(role), label) for role, label in ROLES.items()],
+    )
 
 
 class ReportForm(StoreForm):
     """What is wrong with a listing."""
 
     reason = RadioField(
-        _l("What is wrong?"), [InputRequired(_l("Please choose one of the reasons."))], choices=list(REASONS.items())
+        _l("What is wrong?"),
+        [InputRequired(_l("Please choose one of the reasons."))],
+        choices=[SelectChoice(str(reason), label) for reason, label in REASONS.items()],
     )
     details = TextAreaField(
         _l("Details"),
