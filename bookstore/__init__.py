@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 
 from . import assets, cli, errors, health, i18n, logs, security
-from .accounts import access, views as accounts
+from .accounts import access, account_views as account, views as accounts
 from .admin import views as admin
 from .catalog import views as catalog
 from .config import ConfigError, load_config
@@ -24,7 +24,7 @@ from .web import IdConverter
 
 __all__ = ["ConfigError", "create_app"]
 
-BLUEPRINTS = (accounts.bp, catalog.bp, orders.bp, payments.bp, shipping.bp, admin.bp, health.bp)
+BLUEPRINTS = (accounts.bp, account.bp, catalog.bp, orders.bp, payments.bp, shipping.bp, admin.bp, health.bp)
 
 
 def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Flask:

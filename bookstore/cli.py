@@ -11,6 +11,7 @@ from flask_babel import force_locale
 
 from . import assets, sample
 from .accounts import services as accounts
+from .accounts.models import Role
 from .columns import utcnow
 from .errors import StoreError
 from .orders.services import expire_purchases
@@ -38,9 +39,15 @@ def sample_data(books: int) -> None:
 @click.option("--email", required=True)
 @click.option("--name", default="Administrator", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--role",
+    default="administrator",
+    show_default=True,
+    type=click.Choice([Role.ADMINISTRATOR.value, Role.SUPPORT.value]),
+)
 @with_appcontext
-def create_admin(email: str, name: str, password_stdin: bool) -> None:
-    """Make an administrator, or give an account that role and password.
+def create_admin(email: str, name: str, password_stdin: bool, role: str) -> None:
+    """Make an administrator or a supporter, or give an account that role and password.
 
     The password comes from standard input, or from ADMIN_PASSWORD, or is asked for. The last
     line printed is "created", "updated" or "unchanged".
@@ -52,7 +59,7 @@ def create_admin(email: str, name: str, password_stdin: bool) -> None:
             "Password", hide_input=True, confirmation_prompt=True
         )
     try:
-        outcome = accounts.ensure_admin(email, password, name)
+        outcome = accounts.ensure_admin(email, password, name, Role(role))
     except StoreError as error:
         with force_locale("en"):
             raise click.ClickException(str(error.message)) from None

@@ -9,7 +9,7 @@ from tests.browser.conftest import LONG_NAME, PAGES, Look, OpenWindow, Shop, Sto
 from tests.browser.visitor import Person
 
 # The same in both languages: names, and what people wrote themselves.
-DATA = ".card, .row-body, .order h2, .order .by, .cover, .who, .foot nav, .brand, td, .facts dd, .name"
+DATA = ".card, .row-body, .order h2, .order .by, .cover, .who, .foot nav, .brand, td, .facts dd, .name, .data"
 OUTLINE = "element => { const s = getComputedStyle(element); return s.outlineStyle + s.outlineWidth }"
 PHONE = {"width": 390, "height": 844}
 

@@ -34,6 +34,8 @@ from bookstore.accounts.passwords import hash_password
 from bookstore.catalog.models import Book
 from bookstore.extensions import db
 
+from .mailbox import STORE_URL, Mailbox, serve
+
 ROOT = Path(__file__).parents[2]
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
 PASSWORD = "a horse and a battery"
@@ -272,6 +274,32 @@ class Factory:
 @pytest.fixture
 def make(app: Flask) -> Factory:
     return Factory(app)
+
+
+@pytest.fixture(scope="session")
+def smtp_server() -> Iterator[tuple[Mailbox, int]]:
+    handler = Mailbox()
+    controller = serve(handler)
+    yield handler, controller.port
+    controller.stop()
+
+
+@pytest.fixture
+def mailbox(app: Flask, smtp_server: tuple[Mailbox, int], monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    """The store sends mail, and this is where it arrives."""
+    handler, port = smtp_server
+    handler.messages.clear()
+    handler.refuse = ""
+    settings = {
+        "MAIL_SERVER": "127.0.0.1",
+        "MAIL_PORT": port,
+        "MAIL_TLS": "none",
+        "MAIL_FROM": "BookStore <store@books.example.com>",
+        "STORE_URL": STORE_URL,
+    }
+    for name, value in settings.items():
+        monkeypatch.setitem(app.config, name, value)
+    return handler
 
 
 @pytest.fixture

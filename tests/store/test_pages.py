@@ -40,17 +40,26 @@ def every_page(make, browser):
         buyer.post(f"/delivery/{done}", {"provider": "DHL"})
         own = browser(seller, language)
         anonymous = browser(language=language)
-        visits = [(anonymous, path) for path in ("/", "/book/catalog", "/login", "/register", "/nothing")]
+        visits = [
+            (anonymous, path)
+            for path in ("/", "/book/catalog", "/login", "/register", "/password/forgot", "/password/reset", "/nothing")
+        ]
         visits += [
             (own, f"/book/edit_book/{book.id}"),
             (own, "/book/my_books"),
             (own, "/book/catalog"),
         ]
+        reported = make.book()
+        yield "junk report", own.post(f"/book/{reported.id}/report", {})
+        own.post(f"/book/{reported.id}/report", {"reason": "other", "details": "Torn.\nReally."})
+        buyer.post(f"/admin/users/{seller.id}/role", {"role": "support"})
         visits += [
             (buyer, path)
             for path in ("/", "/book/catalog", "/book/add_book", "/book/my_books", "/purchases",
                          "/admin/users", f"/payment/{unpaid}", f"/delivery/{paid}", f"/payment/{paid}",
-                         "/logout", "/buy/1")
+                         "/logout", "/buy/1", "/account", "/account/name", "/account/email", "/account/password",
+                         "/account/delete", "/admin/", "/admin/books", "/admin/reports", "/admin/audit",
+                         f"/admin/users/{seller.id}", f"/admin/users/{admin.id}", f"/book/{reported.id}/report")
         ]  # fmt: skip
         for visitor, path in visits:
             yield path, visitor.get(path)
@@ -177,7 +186,7 @@ def test_money_is_written_as_the_language_does(make, browser):
 def test_every_text_is_translated():
     with PO.open("rb") as file:
         catalogue = read_po(file, locale="es")
-    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2"), ("**/templates/**.txt", "jinja2")]
     keywords = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
     wanted = {
         message if isinstance(message, str) else message[0]
