@@ -74,7 +74,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         # hash: the time of an answer tells nobody whether an e-mail is registered.
         "FAILED_LOGIN_SECONDS": 1.0,
         # New accounts from one network address.
-        "REGISTRATIONS_PER_HOUR": _number(environ, "REGISTRATIONS_PER_HOUR", 20, low=1, high=1_000_000),
+        "REGISTRATIONS_PER_HOUR": _number(environ, "REGISTRATIONS_PER_HOUR", 1000, low=1, high=1_000_000),
         "STORE_URL": store_url(environ, secure=secure),
         **mail_settings(environ),
     }

@@ -71,15 +71,7 @@ def _required(view: View[P], may: Callable[[User], bool]) -> View[P]:
     return login_required(guarded)
 
 
-def staff_required(view: View[P]) -> View[P]:
-    """Let support and administrators in; 403 for other users.
-
-    Raises:
-        Forbidden: the visitor is logged in without such a role.
-    """
-
-    @wraps(view)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
         if not me().is_staff:
             raise Forbidden
         return view(*args, **kwargs)

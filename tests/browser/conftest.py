@@ -82,7 +82,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         "PORT": str(port),
         "ADMIN_PASSWORD": admin.password,
         # All tests' people come from one address.
-        "REGISTRATIONS_PER_HOUR": "1000",
     }
     env.pop("BIND_HOST", None)
 
