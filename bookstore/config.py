@@ -46,6 +46,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(url, environ),
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
+        "UPLOAD_FOLDER": _folder(environ, "UPLOAD_FOLDER"),
         "CURRENCY": environ.get("CURRENCY") or "COP",
         "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:
@@ -141,6 +142,13 @@ def _check_secret(name: str, key: str) -> None:
         raise ConfigError(f"{name} is shorter than {MIN_SECRET_LENGTH} characters")
     if len(set(key)) < 8 or any(weak in key.lower() for weak in WEAK_SECRETS):
         raise ConfigError(f"{name} is a known or guessable value; try `openssl rand -hex 32`")
+
+
+def _folder(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(name) or None
+    if path and not path.startswith("/"):
+        raise ConfigError(f"{name} must be an absolute path")
+    return path
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

@@ -23,6 +23,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_remember_choice)
     app.add_template_filter(money)
     app.add_template_filter(moment)
+    app.add_template_filter(month)
     app.context_processor(lambda: {"languages": LANGUAGES, "language": language, "language_url": language_url})
 
 
@@ -75,6 +76,11 @@ def _format_money(amount: Decimal, currency: str, locale: str) -> str:
 def moment(value: datetime) -> str:
     """Write a moment in the visitor's language and the store's time zone."""
     return str(format_datetime(value, "d MMM y, HH:mm"))
+
+
+def month(value: datetime) -> str:
+    """Write a moment's month and year, for what need not be known more exactly."""
+    return str(format_datetime(value, "MMMM y"))
 
 
 def _remember_choice(response: Response) -> Response:

@@ -106,7 +106,7 @@ def fill(wanted: int) -> int:
         last = db.session.scalar(select(func.max(Book.id))) or 0
         db.session.execute(insert(Book), list(_books(start, stop, sellers)))
         added = select(Book.id, Book.title, Book.author, Book.isbn).where(Book.id > last, Book.seller_id.in_(sellers))
-        db.session.execute(insert(BookTerm), search.term_rows(db.session.execute(added).tuples()))
+        db.session.execute(insert(BookTerm), search.term_rows(db.session.execute(added)))
         db.session.commit()
     return max(0, wanted - present)
 

@@ -48,7 +48,7 @@ def book_terms(title: str, author: str, isbn: str | None) -> list[str]:
     return list(dict.fromkeys([*words(title), *words(author), *([isbn] if isbn else [])]))
 
 
-def index_book(session: Session | scoped_session[Session], book: Book) -> None:
+def index_book(session: Session | scoped_session[Any], book: Book) -> None:
     """Bring a book's words up to date; the caller commits."""
     session.execute(delete(BookTerm).where(BookTerm.book_id == book.id))
     terms = book_terms(book.title, book.author, book.isbn)
@@ -83,7 +83,7 @@ def rebuild(connection: Connection, only: Iterable[int] | None = None, *, commit
         if only is not None:
             between = BookTerm.book_id.in_([row[0] for row in batch])
         connection.execute(delete(BookTerm).where(between))
-        if rows := term_rows(row.tuple() for row in batch):
+        if rows := term_rows(batch):
             connection.execute(insert(BookTerm), rows)
         if commit:
             connection.commit()
