@@ -52,7 +52,8 @@ def language_url(code: str) -> str:
     if request.method == "GET" and request.endpoint and request.endpoint != "static":
         # The visitor's arguments are no arguments of url_for: some names mean something there.
         path = url_for(request.endpoint, **(request.view_args or {}))
-        return f"{path}?{urlencode(request.args.to_dict() | {'lang': code})}"
+        args = {name: value for name, value in request.args.items() if value}
+        return f"{path}?{urlencode(args | {'lang': code})}"
     return url_for("catalog.home", lang=code)
 
 

@@ -33,6 +33,8 @@ MAX_PIXELS = 25_000_000
 SIZES = {"small": (240, 360), "large": (640, 960)}
 UPLOADING = ("catalog.add_book", "catalog.edit_book")
 NAME = re.compile(r"([0-9a-f]{64})-(small|large)\.webp")
+# Seconds that a look at the folder may take.
+PATIENCE = 1.0
 # Nothing that browsers or servers would run has a place in a picture; without these it is one file of two kinds.
 _MARKUP = (b"<script", b"<html", b"<!doctype", b"<?php")
 _decoding = threading.Lock()
@@ -243,7 +245,7 @@ def state() -> str:
         if _look is None or not _look.is_alive():
             _look = threading.Thread(target=lambda: answers.append(os.access(folder, os.W_OK | os.X_OK)), daemon=True)
             _look.start()
-            _look.join(1)
+            _look.join(PATIENCE)
     return "available" if answers == [True] else "missing"
 
 

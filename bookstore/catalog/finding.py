@@ -38,7 +38,7 @@ from .search import query_terms
 # For each thing that is asked for. With a million books, a word in fewer of them costs more to wait for in another
 # order than to read and sort.
 FEW = 5_000
-WINDOW = 10_000
+WINDOW = 25_000
 MANY = 150_000
 # The value that the rows are in order of (None where that is the id), and the id.
 Position = tuple[Any, int]
@@ -110,14 +110,17 @@ def find(search: Search, after: str | None) -> Page[Book]:
     if search.q and not terms:
         return Page([], None)
     leads = _narrow_leads(search, terms)
+    if len(leads) > 1 or any(not _in_order(lead, search.sort) for lead in leads):
+        counts = _counts(leads, FEW * len(leads))
+        if 0 in counts:
+            return Page([], None)
+        if min(counts) <= FEW * len(leads):
+            return _page(search, terms, leads[counts.index(min(counts))], start, None)
+    return _page_in_order(search, terms, leads, start)
+
+
+def _page_in_order(search: Search, terms: Sequence[str], leads: Sequence[_Lead], start: Position | None) -> Page[Book]:
     order = _ORDERS[search.sort]
-    few = FEW * len(leads)
-    must_count = len(leads) > 1 or any(not _in_order(lead, search.sort) for lead in leads)
-    counts = _counts(leads, few) if must_count else []
-    if 0 in counts:
-        return Page([], None)
-    if counts and min(counts) <= few:
-        return _page(search, terms, leads[counts.index(min(counts))], start, None)
     lead = next((lead for lead in leads if _in_order(lead, search.sort)), _Lead(order.index))
     conditions = len(leads) + bool(search.condition) + search.in_stock
     end = _window(lead, order, start) if conditions > (lead in leads) else None

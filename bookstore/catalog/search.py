@@ -25,8 +25,9 @@ STOPWORDS = frozenset(f"{_SPANISH} {_ENGLISH}".split())
 
 def fold(text: str) -> str:
     """Lower case without accents, so that ``Ángel`` and ``angel`` are one word."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    # Twice: ornate letters become capitals at first, and some capitals several characters after that.
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(char for char in folded if not unicodedata.combining(char))
 
 
 def words(text: str) -> list[str]:
