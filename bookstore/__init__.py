@@ -14,7 +14,7 @@ from flask import Flask
 from . import assets, cli, errors, health, i18n, logs, security
 from .accounts import access, account_views as account, views as accounts
 from .admin import views as admin
-from .catalog import views as catalog
+from .catalog import covers, views as catalog
 from .config import ConfigError, load_config
 from .extensions import csrf, db, login_manager, migrate
 from .orders import views as orders
@@ -47,6 +47,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     security.init_app(app)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), compare_type=True)
+    covers.init_app(app)
     csrf.init_app(app)
     login_manager.init_app(app)
     access.init_app(app)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -12,14 +13,19 @@ from flask_babel import force_locale
 from . import assets, sample
 from .accounts import services as accounts
 from .accounts.models import Role
+from .catalog import covers, search
 from .columns import utcnow
 from .errors import StoreError
+from .extensions import db
 from .orders.services import expire_purchases
+
+# A cover's files are written moments before its book is saved.
+ORPHAN_AGE = timedelta(days=1)
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (sample_data, create_admin, static_export, expire, tidy):
+    for command in (sample_data, create_admin, static_export, expire, tidy, rebuild_search):
         app.cli.add_command(command)
 
 
@@ -85,6 +91,16 @@ def expire() -> None:
 @click.command("tidy")
 @with_appcontext
 def tidy() -> None:
-    """Delete expired sessions and old log-in attempts."""
-    gone = accounts.tidy(utcnow())
-    click.echo(f"deleted {gone} rows" if gone else "unchanged")
+    """Delete expired sessions, old log-in attempts, and covers of no book."""
+    now = utcnow()
+    gone = {"rows": accounts.tidy(now), "covers": covers.remove_orphans(now - ORPHAN_AGE)}
+    deleted = [f"{number} {what}" for what, number in gone.items() if number]
+    click.echo(f"deleted {', '.join(deleted)}" if deleted else "unchanged")
+
+
+@click.command("rebuild-search")
+@with_appcontext
+def rebuild_search() -> None:
+    """Make the words that books are found by anew, while the store goes on."""
+    with db.engine.connect() as connection:
+        click.echo(f"indexed {search.rebuild(connection, commit=True)} books")

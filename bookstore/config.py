@@ -49,6 +49,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(url, environ),
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
+        "UPLOAD_FOLDER": _folder(environ, "UPLOAD_FOLDER"),
         "CURRENCY": environ.get("CURRENCY") or "COP",
         "SIMULATED_PAYMENTS": not _flag(environ, "SIMULATED_PAYMENTS_OFF"),
         **_gateway(environ),
@@ -224,6 +225,13 @@ def _gateway(environ: Mapping[str, str]) -> dict[str, str]:
         raise ConfigError(f"set both {' and '.join(names)}, or neither")
     # Elsewhere only in tests.
     return given | {"STRIPE_API_BASE": environ.get("STRIPE_API_BASE", "")}
+
+
+def _folder(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(name) or None
+    if path and not path.startswith("/"):
+        raise ConfigError(f"{name} must be an absolute path")
+    return path
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

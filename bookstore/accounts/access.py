@@ -71,14 +71,6 @@ def _required(view: View[P], may: Callable[[User], bool]) -> View[P]:
     return login_required(guarded)
 
 
-def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        if not me().is_staff:
-            raise Forbidden
-        return view(*args, **kwargs)
-
-    return login_required(guarded)
-
-
 def ask_to_log_in() -> ResponseReturnValue:
     """The answer to somebody who has to log in first."""
     if wants_json():

@@ -9,7 +9,7 @@ import pytest
 from bookstore.accounts import export, throttle
 from bookstore.accounts.models import LoginAttempt, Role, User, UserSession
 from bookstore.admin.models import AuditEntry
-from bookstore.catalog.models import Book, BookTerm
+from bookstore.catalog.models import Book
 from bookstore.columns import utcnow
 from bookstore.extensions import db
 from bookstore.orders.models import Purchase, PurchaseStatus, Rating
@@ -225,9 +225,6 @@ def test_deletion(make, browser, app, fetch):
     email = user.email
     visitor, elsewhere, buyer = browser(user), browser(user), browser(other)
     sold, unsold, reported = make.book(user), make.book(user), make.book(user)
-    with app.app_context():
-        db.session.add(BookTerm(term="room", book_id=unsold.id))
-        db.session.commit()
     sale = purchase_of(buyer.post(f"/buy/{sold.id}", {"quantity": "1"}))
     buyer.post(f"/book/{reported.id}/report", {"reason": "other"})
     purchase = purchase_of(visitor.post(f"/buy/{make.book(other).id}", {"quantity": "1"}))
