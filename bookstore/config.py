@@ -46,6 +46,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(url, environ),
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
+        "METRICS_TOKEN": _metrics_token(environ),
         "CURRENCY": environ.get("CURRENCY") or "COP",
         "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:
@@ -134,6 +135,13 @@ def _fallbacks(environ: Mapping[str, str]) -> list[str]:
     for key in keys:
         _check_secret("SECRET_KEY_FALLBACKS", key)
     return keys
+
+
+def _metrics_token(environ: Mapping[str, str]) -> str:
+    token = environ.get("METRICS_TOKEN", "")
+    if token:
+        _check_secret("METRICS_TOKEN", token)
+    return token
 
 
 def _check_secret(name: str, key: str) -> None:
