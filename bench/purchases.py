@@ -60,10 +60,10 @@ def rates(
     results = []
     for name, wanted in (("spread over 1,000 books", books), ("one book", books[:1])):
         choice = [(buyers[n % len(buyers)], wanted[n % len(wanted)]) for n in range(SHOTS)]
-        least = wrk(limit.url, options, [Shot(f"/buy/{book}", f"buyer={buyer_id}") for _, book in choice])
+        least = wrk(limit, options, shots=[Shot(f"/buy/{book}", f"buyer={buyer_id}") for _, book in choice])
         before = server.query("SELECT COUNT(*) FROM purchases")[0][0]
         shots = [Shot(f"/buy/{book}", f"quantity=1&csrf_token={buyer.token}", buyer.cookie) for buyer, book in choice]
-        found = wrk(ours.url, options, shots)
+        found = wrk(ours, options, shots=shots)
         made = server.query("SELECT COUNT(*) FROM purchases")[0][0] - before
         if made < found["raw"]["requests"]:
             raise BenchError(f"{found['raw']['requests']} purchases acknowledged, {made} made")
