@@ -13,12 +13,13 @@ from . import assets, sample
 from .accounts import services as accounts
 from .columns import utcnow
 from .errors import StoreError
+from .integrity import check_integrity
 from .orders.services import expire_purchases
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (sample_data, create_admin, static_export, expire, tidy):
+    for command in (sample_data, create_admin, static_export, expire, tidy, check_integrity):
         app.cli.add_command(command)
 
 
