@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from wtforms import DecimalField, IntegerField, StringField, TextAreaField
+from wtforms import DecimalField, StringField, TextAreaField
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
 from wtforms.widgets import TextInput
 
-from ..web import PlainText, StoreForm, strip
+from ..web import PlainText, StoreForm, WholeField, strip
 
 # A sign only so that the range below can say what is wrong with it.
 _PRICE = re.compile(r"-?[0-9]{1,15}([.,][0-9]{1,2})?")
@@ -86,7 +86,7 @@ class BookForm(StoreForm):
         ],
         render_kw={"inputmode": "decimal", "autocomplete": "off"},
     )
-    stock = IntegerField(
+    stock = WholeField(
         _l("Copies for sale"),
         [
             InputRequired(_l("Please enter the number of copies.")),
