@@ -52,11 +52,9 @@ class WholeField(IntegerField):
         """Read the number.
 
         Raises:
-            ValueError: the text is no number, or too long for any that the store knows.
+            ValueError: the text is no number, or longer than any that the store knows.
         """
-        if valuelist and len(valuelist[0]) > 20:
-            raise ValueError(self.gettext("Not a valid integer value."))
-        super().process_formdata(valuelist)
+        super().process_formdata([text if len(text) <= 20 else "" for text in valuelist])
 
 
 def strip(value: Any) -> Any:
