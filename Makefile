@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean dev test test-fast lint store-tests molecule vault docs
+.PHONY: help up down distclean dev test test-fast lint store-tests molecule vault docs bench fuzz
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -32,6 +32,16 @@ docs: ## Regenerate role references, screenshots and pictures (needs make up)
 	@$(BIN)/python docs/role_readmes.py
 	@$(BIN)/python docs/screenshots.py
 	@$(BIN)/python docs/architecture.py
+
+bench: ## Measure the store beside limits of this machine (needs Docker, wrk, nginx): bench/results
+	@$(PYTHON) -m lab prepare
+	@pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@for bench in pages purchases login proxy; do python -m bench.$$bench || exit 1; done
+
+fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
+	@$(PYTHON) -m lab venv
+	@export FUZZ_REQUESTS=$${FUZZ_REQUESTS:-30000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM}; \
+		echo "FUZZ_SEED=$$FUZZ_SEED"; pytest -q tests/store/test_fuzz.py
 
 test: test-fast molecule ## Everything that CI runs
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask
 
-from . import assets, cli, errors, health, i18n, logs, security
+from . import assets, cli, errors, health, i18n, logs, metrics, security
 from .accounts import access, account_views as account, views as accounts
 from .admin import views as admin
 from .catalog import covers, views as catalog
@@ -24,7 +24,17 @@ from .web import IdConverter
 
 __all__ = ["ConfigError", "create_app"]
 
-BLUEPRINTS = (accounts.bp, account.bp, catalog.bp, orders.bp, payments.bp, shipping.bp, admin.bp, health.bp)
+BLUEPRINTS = (
+    accounts.bp,
+    account.bp,
+    catalog.bp,
+    orders.bp,
+    payments.bp,
+    shipping.bp,
+    admin.bp,
+    health.bp,
+    metrics.bp,
+)
 
 
 def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Flask:
@@ -44,8 +54,10 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     logs.init_app(app)
-    security.init_app(app)
     db.init_app(app)
+    # Before the hooks that may answer a request themselves: those answers count too.
+    metrics.init_app(app)
+    security.init_app(app)
     migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), compare_type=True)
     covers.init_app(app)
     csrf.init_app(app)

@@ -17,6 +17,7 @@ from .catalog import covers, search
 from .columns import utcnow
 from .errors import StoreError
 from .extensions import db
+from .integrity import check_integrity
 from .orders.services import expire_purchases
 
 # A cover's files are written moments before its book is saved.
@@ -25,7 +26,7 @@ ORPHAN_AGE = timedelta(days=1)
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (sample_data, create_admin, static_export, expire, tidy, rebuild_search):
+    for command in (sample_data, create_admin, static_export, expire, tidy, rebuild_search, check_integrity):
         app.cli.add_command(command)
 
 

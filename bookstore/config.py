@@ -50,6 +50,7 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
         "UPLOAD_FOLDER": _folder(environ, "UPLOAD_FOLDER"),
+        "METRICS_TOKEN": _metrics_token(environ),
         "CURRENCY": environ.get("CURRENCY") or "COP",
         "SIMULATED_PAYMENTS": not _flag(environ, "SIMULATED_PAYMENTS_OFF"),
         **_gateway(environ),
@@ -209,6 +210,13 @@ def _fallbacks(environ: Mapping[str, str]) -> list[str]:
     for key in keys:
         _check_secret("SECRET_KEY_FALLBACKS", key)
     return keys
+
+
+def _metrics_token(environ: Mapping[str, str]) -> str:
+    token = environ.get("METRICS_TOKEN", "")
+    if token:
+        _check_secret("METRICS_TOKEN", token)
+    return token
 
 
 def _check_secret(name: str, key: str) -> None:

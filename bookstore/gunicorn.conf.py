@@ -4,7 +4,10 @@
 the address.
 """
 
+import itertools
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,10 @@ logger_class = "bookstore.logs.GunicornLogger"
 accesslog = "-"
 errorlog = "-"
 
+if os.environ.get("METRICS_TOKEN") and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    # Where the workers count; set before the application is imported, new at each start, kept at a reload.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bookstore-metrics-", dir=worker_tmp_dir)
+
 
 def when_ready(server: Any) -> None:
     """Before the workers are made: compile what each of them would compile at its first page."""
@@ -82,11 +89,34 @@ def when_ready(server: Any) -> None:
         app.test_client().get(f"/login?lang={language}")
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the lowest number that no other one has: it names its files of figures."""
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.number = next(number for number in itertools.count(1) if number not in taken)
+
+
 def post_fork(server: Any, worker: Any) -> None:
-    """Let no worker share the parent's database connections."""
+    """Let no worker share the parent's database connections, nor its files of figures."""
+    from bookstore import metrics
+
+    metrics.worker = worker.number
     app = server.app.wsgi()
     with app.app_context():
         from bookstore.extensions import db
 
         db.engine.dispose(close=False)
     app.extensions["bookstore_probe"].engine.dispose(close=False)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget what a worker that ended was busy with; what it counted stays."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.number)
+
+
+def on_exit(server: Any) -> None:
+    """Leave no files behind."""
+    if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(directory, ignore_errors=True)

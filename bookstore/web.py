@@ -8,7 +8,7 @@ from flask_babel import LazyString, lazy_gettext as _l
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter, Map
-from wtforms import Form, StringField, ValidationError
+from wtforms import Form, IntegerField, StringField, ValidationError
 
 from .pagination import MAX_ID
 
@@ -43,6 +43,18 @@ class StoreForm(FlaskForm):
             if formdata is None or isinstance(formdata, MultiDict):
                 return formdata
             return request.form if form.is_submitted() else None
+
+
+class WholeField(IntegerField):
+    """A whole number. With hundreds of digits it would be one that WTForms' range check breaks at."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read the number.
+
+        Raises:
+            ValueError: the text is no number, or longer than any that the store knows.
+        """
+        super().process_formdata([text if len(text) <= 20 else "" for text in valuelist])
 
 
 def strip(value: Any) -> Any:

@@ -12,7 +12,6 @@ from wtforms import (
     BooleanField,
     DecimalField,
     Field,
-    IntegerField,
     SearchField,
     SelectChoice,
     SelectField,
@@ -23,7 +22,7 @@ from wtforms import (
 from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
 from wtforms.widgets import FileInput, TextInput
 
-from ..web import PlainText, StoreForm, strip
+from ..web import PlainText, StoreForm, WholeField, strip
 from . import covers, labels
 from .finding import Search, Sort
 from .isbn import as_isbn13
@@ -180,7 +179,7 @@ class BookForm(StoreForm):
         ],
         render_kw={"inputmode": "decimal", "autocomplete": "off"},
     )
-    stock = IntegerField(
+    stock = WholeField(
         _l("Copies for sale"),
         [
             InputRequired(_l("Please enter the number of copies.")),

@@ -1,17 +1,17 @@
 """Forms of the orders domain."""
 
 from flask_babel import lazy_gettext as _l
-from wtforms import IntegerField, RadioField, SelectChoice, StringField, TextAreaField
+from wtforms import RadioField, SelectChoice, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length
 
-from ..web import PlainText, StoreForm, strip
+from ..web import PlainText, StoreForm, WholeField, strip
 from .services import MAX_COMMENT
 
 
 class BuyForm(StoreForm):
     """How many copies. The price is not asked for: it is the store's to know."""
 
-    quantity = IntegerField(_l("Quantity"), [InputRequired()])
+    quantity = WholeField(_l("Quantity"), [InputRequired()])
     # Sent by the store's own forms, see services.next_key.
     key = StringField(validators=[Length(max=64), PlainText()])
 

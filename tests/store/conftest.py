@@ -167,14 +167,21 @@ def app(migrated_app: Flask, request: pytest.FixtureRequest) -> Iterator[Flask]:
         with migrated_app.app_context():
             empty_tables()
         return
-    engines = db._app_engines[migrated_app]
+    with rolled_back(migrated_app):
+        yield migrated_app
+
+
+@contextmanager
+def rolled_back(app: Flask) -> Iterator[None]:
+    """Keep all that the store commits in one transaction, and undo it in the end."""
+    engines = db._app_engines[app]
     engine = engines[None]
     with engine.connect() as connection:
         outer = connection.begin()
         engines[None] = connection  # type: ignore[assignment]
         db.session.session_factory.configure(join_transaction_mode="create_savepoint")
         try:
-            yield migrated_app
+            yield
         finally:
             engines[None] = engine
             db.session.session_factory.configure(join_transaction_mode="conditional_savepoint")

@@ -224,7 +224,7 @@ def test_deletion(make, browser, app, fetch):
     user, other = make.user(role=Role.SUPPORT), make.user()
     email = user.email
     visitor, elsewhere, buyer = browser(user), browser(user), browser(other)
-    sold, unsold, reported = make.book(user), make.book(user), make.book(user)
+    sold, _unsold, reported = make.book(user), make.book(user), make.book(user)
     sale = purchase_of(buyer.post(f"/buy/{sold.id}", {"quantity": "1"}))
     buyer.post(f"/book/{reported.id}/report", {"reason": "other"})
     purchase = purchase_of(visitor.post(f"/buy/{make.book(other).id}", {"quantity": "1"}))
