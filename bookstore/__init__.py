@@ -12,9 +12,9 @@ from typing import Any
 from flask import Flask
 
 from . import assets, cli, errors, health, i18n, logs, metrics, security
-from .accounts import access, views as accounts
+from .accounts import access, account_views as account, views as accounts
 from .admin import views as admin
-from .catalog import views as catalog
+from .catalog import covers, views as catalog
 from .config import ConfigError, load_config
 from .extensions import csrf, db, login_manager, migrate
 from .orders import views as orders
@@ -24,7 +24,17 @@ from .web import IdConverter
 
 __all__ = ["ConfigError", "create_app"]
 
-BLUEPRINTS = (accounts.bp, catalog.bp, orders.bp, payments.bp, shipping.bp, admin.bp, health.bp, metrics.bp)
+BLUEPRINTS = (
+    accounts.bp,
+    account.bp,
+    catalog.bp,
+    orders.bp,
+    payments.bp,
+    shipping.bp,
+    admin.bp,
+    health.bp,
+    metrics.bp,
+)
 
 
 def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Flask:
@@ -49,6 +59,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     metrics.init_app(app)
     security.init_app(app)
     migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), compare_type=True)
+    covers.init_app(app)
     csrf.init_app(app)
     login_manager.init_app(app)
     access.init_app(app)
@@ -56,6 +67,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     errors.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    orders.init_app(app)
     health.init_app(app)
     cli.init_app(app)
     return app

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -11,15 +12,21 @@ from flask_babel import force_locale
 
 from . import assets, sample
 from .accounts import services as accounts
+from .accounts.models import Role
+from .catalog import covers, search
 from .columns import utcnow
 from .errors import StoreError
+from .extensions import db
 from .integrity import check_integrity
 from .orders.services import expire_purchases
+
+# A cover's files are written moments before its book is saved.
+ORPHAN_AGE = timedelta(days=1)
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (sample_data, create_admin, static_export, expire, tidy, check_integrity):
+    for command in (sample_data, create_admin, static_export, expire, tidy, rebuild_search, check_integrity):
         app.cli.add_command(command)
 
 
@@ -39,9 +46,15 @@ def sample_data(books: int) -> None:
 @click.option("--email", required=True)
 @click.option("--name", default="Administrator", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--role",
+    default="administrator",
+    show_default=True,
+    type=click.Choice([Role.ADMINISTRATOR.value, Role.SUPPORT.value]),
+)
 @with_appcontext
-def create_admin(email: str, name: str, password_stdin: bool) -> None:
-    """Make an administrator, or give an account that role and password.
+def create_admin(email: str, name: str, password_stdin: bool, role: str) -> None:
+    """Make an administrator or a supporter, or give an account that role and password.
 
     The password comes from standard input, or from ADMIN_PASSWORD, or is asked for. The last
     line printed is "created", "updated" or "unchanged".
@@ -53,7 +66,7 @@ def create_admin(email: str, name: str, password_stdin: bool) -> None:
             "Password", hide_input=True, confirmation_prompt=True
         )
     try:
-        outcome = accounts.ensure_admin(email, password, name)
+        outcome = accounts.ensure_admin(email, password, name, Role(role))
     except StoreError as error:
         with force_locale("en"):
             raise click.ClickException(str(error.message)) from None
@@ -79,6 +92,16 @@ def expire() -> None:
 @click.command("tidy")
 @with_appcontext
 def tidy() -> None:
-    """Delete expired sessions and old log-in attempts."""
-    gone = accounts.tidy(utcnow())
-    click.echo(f"deleted {gone} rows" if gone else "unchanged")
+    """Delete expired sessions, old log-in attempts, and covers of no book."""
+    now = utcnow()
+    gone = {"rows": accounts.tidy(now), "covers": covers.remove_orphans(now - ORPHAN_AGE)}
+    deleted = [f"{number} {what}" for what, number in gone.items() if number]
+    click.echo(f"deleted {', '.join(deleted)}" if deleted else "unchanged")
+
+
+@click.command("rebuild-search")
+@with_appcontext
+def rebuild_search() -> None:
+    """Make the words that books are found by anew, while the store goes on."""
+    with db.engine.connect() as connection:
+        click.echo(f"indexed {search.rebuild(connection, commit=True)} books")

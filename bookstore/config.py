@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from email.utils import parseaddr
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -46,8 +49,11 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(url, environ),
         "TRUSTED_PROXY_COUNT": _number(environ, "TRUSTED_PROXY_COUNT", 0, low=0, high=5),
         "RELEASE": environ.get("RELEASE") or "unknown",
+        "UPLOAD_FOLDER": _folder(environ, "UPLOAD_FOLDER"),
         "METRICS_TOKEN": _metrics_token(environ),
         "CURRENCY": environ.get("CURRENCY") or "COP",
+        "SIMULATED_PAYMENTS": not _flag(environ, "SIMULATED_PAYMENTS_OFF"),
+        **_gateway(environ),
         "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:
         # no sibling subdomain can then plant a session.
@@ -69,7 +75,76 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         # Every failed log-in lasts at least so long (seconds), longer than the slowest old
         # hash: the time of an answer tells nobody whether an e-mail is registered.
         "FAILED_LOGIN_SECONDS": 1.0,
+        # New accounts from one network address.
+        "REGISTRATIONS_PER_HOUR": _number(environ, "REGISTRATIONS_PER_HOUR", 1000, low=1, high=1_000_000),
+        "STORE_URL": store_url(environ, secure=secure),
+        **mail_settings(environ),
     }
+
+
+def store_url(environ: Mapping[str, str], *, secure: bool) -> str:
+    """The store's own address, which the links in its mails begin with.
+
+    Never taken from a request: its Host is whatever the client says, and a link to reset a password must not lead
+    to somebody else's site.
+
+    Raises:
+        ConfigError: it is no address of a site.
+    """
+    url = (environ.get("STORE_URL") or "").rstrip("/")
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname) and parts.scheme in ("https", "http") and url == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        good = False
+    if not good or "@" in url or any(char.isspace() for char in url):
+        raise ConfigError("STORE_URL must be an address without a path, such as https://books.example.com")
+    if secure and not url.startswith("https:"):
+        raise ConfigError("STORE_URL must begin with https:// unless SESSION_COOKIE_INSECURE is set")
+    return url
+
+
+def mail_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Where mail is handed in; without ``MAIL_SERVER`` the store sends none.
+
+    A server's certificate is checked against the system's authorities, or those in ``SSL_CERT_FILE``.
+
+    Raises:
+        ConfigError: a setting is missing or unusable.
+    """
+    server = environ.get("MAIL_SERVER") or ""
+    tls = environ.get("MAIL_TLS") or "starttls"
+    if tls not in ("starttls", "tls", "none"):
+        raise ConfigError("MAIL_TLS must be starttls, tls or none")
+    missing = [name for name in ("MAIL_FROM", "STORE_URL") if server and not environ.get(name)]
+    if missing:
+        raise ConfigError(f"MAIL_SERVER needs {' and '.join(missing)} too")
+    if tls == "none" and environ.get("MAIL_PASSWORD"):
+        raise ConfigError("MAIL_PASSWORD would travel readable with MAIL_TLS=none")
+    if not (environ.get("MAIL_USERNAME", "") + environ.get("MAIL_PASSWORD", "")).isascii():
+        raise ConfigError("MAIL_USERNAME and MAIL_PASSWORD must be ASCII, as SMTP's log-in is")
+    return {
+        "MAIL_SERVER": server,
+        "MAIL_PORT": _number(environ, "MAIL_PORT", 465 if tls == "tls" else 587, low=1, high=65535),
+        "MAIL_TLS": tls,
+        "MAIL_USERNAME": environ.get("MAIL_USERNAME") or "",
+        "MAIL_PASSWORD": environ.get("MAIL_PASSWORD") or "",
+        "MAIL_FROM": _sender(environ.get("MAIL_FROM") or ""),
+    }
+
+
+def _sender(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        validate_email(parseaddr(text)[1], check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        raise ConfigError("MAIL_FROM must be an address, such as BookStore <books@example.com>") from None
+    if any(ord(char) < 32 for char in text):
+        raise ConfigError("MAIL_FROM must be one line")
+    return text
 
 
 def database_url(environ: Mapping[str, str]) -> URL:
@@ -149,6 +224,22 @@ def _check_secret(name: str, key: str) -> None:
         raise ConfigError(f"{name} is shorter than {MIN_SECRET_LENGTH} characters")
     if len(set(key)) < 8 or any(weak in key.lower() for weak in WEAK_SECRETS):
         raise ConfigError(f"{name} is a known or guessable value; try `openssl rand -hex 32`")
+
+
+def _gateway(environ: Mapping[str, str]) -> dict[str, str]:
+    names = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+    given = {name: environ.get(name, "") for name in names}
+    if any(given.values()) and not all(given.values()):
+        raise ConfigError(f"set both {' and '.join(names)}, or neither")
+    # Elsewhere only in tests.
+    return given | {"STRIPE_API_BASE": environ.get("STRIPE_API_BASE", "")}
+
+
+def _folder(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(name) or None
+    if path and not path.startswith("/"):
+        raise ConfigError(f"{name} must be an absolute path")
+    return path
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

@@ -63,6 +63,7 @@ TITLES = {
     404: _l("Page not found"),
     405: _l("That is not how this page works"),
     409: _l("This is no longer possible"),
+    410: _l("Not on sale any more"),
     413: _l("That is too large"),
     422: _l("Please check what you entered"),
     429: _l("Too many attempts"),
@@ -74,7 +75,7 @@ TEXTS = {
     403: _l("You do not have permission to do this."),
     404: _l("The address may be mistyped, or the page may have moved."),
     405: _l("Please use the buttons on our pages instead of opening this address directly."),
-    413: _l("You sent more than the store accepts. Please send less."),
+    413: _l("You sent more than the store accepts. Please send less; a picture may have up to 5 MB."),
     500: _l("We have been told about it. Please try again in a moment."),
     503: _l("We cannot reach our database at the moment. Please try again in a moment."),
 }

@@ -9,6 +9,8 @@ from flask import Blueprint, Flask, Response, current_app, jsonify
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from .catalog import covers
+
 log = logging.getLogger(__name__)
 bp = Blueprint("health", __name__)
 CACHE_SECONDS = 1.0
@@ -86,12 +88,16 @@ def health() -> Response:
 
 @bp.get("/ready")
 def ready() -> Response:
-    """200 when, besides, the schema is the one that this release expects."""
+    """200 when, besides, the schema is the one that this release expects.
+
+    Whether covers can be stored is told, no more: a shared folder that is away is so for every instance.
+    """
     connected, current = _probe().ask()
     return _answer(
         connected and current,
         database="connected" if connected else "unavailable",
         schema="current" if current else "unknown" if not connected else "different",
+        covers=covers.state(),
     )
 
 

@@ -23,6 +23,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_remember_choice)
     app.add_template_filter(money)
     app.add_template_filter(moment)
+    app.add_template_filter(month)
     app.context_processor(lambda: {"languages": LANGUAGES, "language": language, "language_url": language_url})
 
 
@@ -51,7 +52,8 @@ def language_url(code: str) -> str:
     if request.method == "GET" and request.endpoint and request.endpoint != "static":
         # The visitor's arguments are no arguments of url_for: some names mean something there.
         path = url_for(request.endpoint, **(request.view_args or {}))
-        return f"{path}?{urlencode(request.args.to_dict() | {'lang': code})}"
+        args = {name: value for name, value in request.args.items() if value}
+        return f"{path}?{urlencode(args | {'lang': code})}"
     return url_for("catalog.home", lang=code)
 
 
@@ -75,6 +77,11 @@ def _format_money(amount: Decimal, currency: str, locale: str) -> str:
 def moment(value: datetime) -> str:
     """Write a moment in the visitor's language and the store's time zone."""
     return str(format_datetime(value, "d MMM y, HH:mm"))
+
+
+def month(value: datetime) -> str:
+    """Write a moment's month and year, for what need not be known more exactly."""
+    return str(format_datetime(value, "MMMM y"))
 
 
 def _remember_choice(response: Response) -> Response:

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select
@@ -15,7 +16,15 @@ from .extensions import db
 
 PAGE_SIZE = 24
 MAX_ID = 2**31 - 1
+# A title of 150 characters of four bytes each, and what stands beside it.
+MAX_CURSOR = 900
 Row = TypeVar("Row")
+
+
+class BadCursor(InvalidInput):
+    """A cursor that this module did not make, or made for another list."""
+
+    message = _l("This page address is not valid. Start again from the first page.")
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ def newest_first(query: Select[Row], key: InstrumentedAttribute[int], after: str
     """Run ``query`` for the page that follows the cursor ``after``, highest key first.
 
     Raises:
-        InvalidInput: the cursor is none that this module made.
+        BadCursor: the cursor is none that this module made.
     """
     if after:
         query = query.where(key < decode_cursor(after))
@@ -49,13 +58,37 @@ def decode_cursor(text: str) -> int:
     """Read a cursor back.
 
     Raises:
-        InvalidInput: the text is no cursor.
+        BadCursor: the text is no cursor.
     """
+    mark, digits = _decoded(text)[:1], _decoded(text)[1:]
+    return _key(digits if mark == "k" else "")
+
+
+def encode_position(order: str, value: Any, key: int) -> str:
+    """Write the cursor of a list in ``order``: the value that its rows are sorted by, and the key."""
+    return base64.urlsafe_b64encode(f"{order}:{key}:{value}".encode()).decode().rstrip("=")
+
+
+def decode_position(order: str, text: str) -> tuple[str, int]:
+    """Read the cursor of a list in ``order`` back.
+
+    Raises:
+        BadCursor: the text is no cursor, or one of another order.
+    """
+    made_for, _colon, rest = _decoded(text).partition(":")
+    digits, _colon, value = rest.partition(":")
+    return value, _key(digits if made_for == order else "")
+
+
+def _decoded(text: str) -> str:
+    text = text[:MAX_CURSOR]
     try:
-        raw = base64.urlsafe_b64decode(text[:40] + "=" * (-len(text) % 4)).decode("ascii")
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except (ValueError, binascii.Error):
-        raw = ""
-    digits = raw[1:]
-    if not raw.startswith("k") or not digits.isdigit() or not 0 < int(digits) <= MAX_ID:
-        raise InvalidInput(_l("This page address is not valid. Start again from the first page."))
+        return ""
+
+
+def _key(digits: str) -> int:
+    if not re.fullmatch("[0-9]{1,10}", digits) or not 0 < int(digits) <= MAX_ID:
+        raise BadCursor
     return int(digits)

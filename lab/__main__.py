@@ -58,7 +58,6 @@ def down(settings: Settings) -> None:
     for path in (LAB_HOSTS, LAB_VARS):
         path.unlink(missing_ok=True)
     shutil.rmtree(STATE, ignore_errors=True)
-    shutil.rmtree(CACHE / "facts", ignore_errors=True)
     say("nothing of the lab is left but caches (`make distclean` removes those)")
 
 

@@ -9,6 +9,7 @@ from lab.settings import ROOT, STATE, VENV, LabError
 from lab.shell import run, say
 
 DATABASE = STATE / "dev.sqlite"
+UPLOADS = STATE / "dev-uploads"
 SECRET_KEY = STATE / "dev-secret-key"
 ADMIN_EMAIL = "admin@bookstore.example"
 ADMIN_PASSWORD = STATE / "dev-admin-password"
@@ -24,6 +25,7 @@ def serve() -> None:
     if not port.isdigit() or not 1 <= int(port) <= 65535:
         raise LabError(f"DEV_PORT={port} is not a port. Give a number from 1 to 65535.")
     STATE.mkdir(mode=0o700, exist_ok=True)
+    UPLOADS.mkdir(exist_ok=True)
     for path in (SECRET_KEY, ADMIN_PASSWORD):
         if not path.exists():
             path.touch(mode=0o600)
@@ -31,6 +33,7 @@ def serve() -> None:
     environment = {
         "DATABASE_URL": f"sqlite:///{DATABASE}",
         "SECRET_KEY": SECRET_KEY.read_text(),
+        "UPLOAD_FOLDER": str(UPLOADS),
         "SESSION_COOKIE_INSECURE": "1",
         "ADMIN_PASSWORD": ADMIN_PASSWORD.read_text(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from lab.settings import CACHE, ROOT, VENV, LabError, Settings
-from lab.shell import install_packages, output, run, say
+from lab.shell import as_root, install_packages, output, run, say
 
 # Where a base's packages come from, when its image cannot be pulled: sources as apt knows them.
 DEBIAN = "deb http://deb.debian.org/debian {suite} main"
@@ -110,10 +111,15 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     # Without manuals, as the distributions' slim images: each host gets its own copy.
     without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     include = f"--include={','.join(packages)}"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", include, *without, suite, "-", *sources]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as bootstrap:
+    # As root: without, it needs user namespaces, which many machines do not grant.
+    command = as_root("mmdebstrap", "--quiet", "--variant=minbase", include, *without, suite, "-", *sources)
+    if os.geteuid() != 0:
+        run("sudo", "-v")
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
         imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:
+        # What was imported is a part, and would be taken for the whole next time.
+        output("docker", "image", "rm", "--force", tag)
         raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
 
 

@@ -1,6 +1,6 @@
 """Forms of the accounts domain."""
 
-from flask_babel import lazy_gettext as _l
+from flask_babel import LazyString, lazy_gettext as _l
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length
 
@@ -64,3 +64,88 @@ class LoginForm(StoreForm):
 
 class EmptyForm(StoreForm):
     """Only the token: for buttons."""
+
+
+def _present_password() -> PasswordField:
+    return PasswordField(
+        _l("Your present password"),
+        [InputRequired(_l("Please enter your password."))],
+        render_kw={"autocomplete": "current-password"},
+    )
+
+
+class TextForm(StoreForm):
+    """A form whose page needs no template of its own: it brings the page's texts."""
+
+    heading: LazyString
+    intro: LazyString | str = ""
+    button = _l("Save")
+    # Where the visitor goes instead.
+    cancel = "account.overview"
+    # Whether the button does what cannot be undone.
+    danger = False
+    # Why the form is of no use at present.
+    problem: LazyString | str = ""
+
+
+class ForgottenForm(TextForm):
+    """Where to send the link to a new password."""
+
+    heading = _l("Forgot your password?")
+    intro = _l("We send you a link to choose a new one.")
+    button = _l("Send the link")
+    cancel = "accounts.login"
+    email = RegistrationForm.email
+
+
+class ResetForm(TextForm):
+    """A new password, by a link."""
+
+    heading = _l("Choose a new password")
+    cancel = "accounts.login"
+    password = RegistrationForm.password
+
+
+class ConfirmForm(TextForm):
+    """Only a button: programs that look into mails open links, and must not confirm anything by that."""
+
+    heading = _l("Confirm your e-mail address")
+    button = _l("Confirm")
+    cancel = "catalog.home"
+
+
+class NameForm(TextForm):
+    """Another name."""
+
+    heading = _l("Change your name")
+    name = RegistrationForm.name
+
+
+class EmailForm(TextForm):
+    """Another e-mail address."""
+
+    heading = _l("Change your e-mail address")
+    email = RegistrationForm.email
+    present = _present_password()
+
+
+class PasswordForm(TextForm):
+    """Another password."""
+
+    heading = _l("Change your password")
+    intro = _l("Everywhere else you will be logged out.")
+    present = _present_password()
+    password = RegistrationForm.password
+
+
+class DeleteForm(TextForm):
+    """Good-bye."""
+
+    heading = _l("Delete your account")
+    intro = _l(
+        "Your name, your addresses and your books on sale are deleted. What others bought from you or sold to you"
+        " stays in their records, without your name. This cannot be undone."
+    )
+    button = _l("Delete my account for good")
+    danger = True
+    present = _present_password()

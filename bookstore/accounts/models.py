@@ -56,6 +56,11 @@ class User(Model):
         """Whether this person is an administrator."""
         return self.role == Role.ADMINISTRATOR
 
+    @property
+    def is_staff(self) -> bool:
+        """Whether this person works for the store."""
+        return self.role in (Role.SUPPORT, Role.ADMINISTRATOR)
+
 
 class UserSession(Model):
     """A log-in that is still valid; deleting the row ends it, whoever holds the cookie."""

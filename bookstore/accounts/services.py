@@ -11,10 +11,12 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
+from .. import mail
+from ..admin import audit
 from ..columns import utcnow
 from ..errors import Conflict, InvalidInput, StoreError
 from ..extensions import db
-from . import throttle
+from . import mails, throttle
 from .models import LoginAttempt, Role, User, UserSession
 from .passwords import (
     MAX_LENGTH,
@@ -39,6 +41,19 @@ class BadCredentials(StoreError):
     message = _l("The e-mail address or the password is not right.")
 
 
+class WrongPassword(StoreError):
+    """Somebody who is logged in did not give their own password."""
+
+    status = 422
+    message = _l("The password is not right.")
+
+
+class LastAdministrator(Conflict):
+    """Nobody would be left to administer the store."""
+
+    message = _l("This is the last administrator. Please make somebody else one first.")
+
+
 def normalise_email(raw: str) -> str:
     """Bring an e-mail address into the one form that is stored.
 
@@ -59,6 +74,29 @@ def normalise_email(raw: str) -> str:
     return parsed.normalized.lower()
 
 
+def sign_up(name: str, email: str, password: str, address: str) -> None:
+    """Create an account for a visitor, and mail a link that confirms the address.
+
+    In a store that sends mail, a taken address is told to its owner only.
+
+    Raises:
+        InvalidInput: e-mail or password cannot be accepted.
+        EmailTaken: the address is registered, in a store that sends no mail.
+        throttle.TooManyRequests: too many new accounts from this network lately.
+    """
+    email = normalise_email(email)
+    throttle.begin_attempt(email, address, throttle.registration())
+    try:
+        user = register(name, email, password)
+    except EmailTaken:
+        if not mail.enabled():
+            raise
+        mail.send_later(mails.taken(email))
+    else:
+        if mail.enabled():
+            mail.send_later(mails.confirmation(user, email))
+
+
 def register(name: str, email: str, password: str) -> User:
     """Create an account.
 
@@ -66,8 +104,7 @@ def register(name: str, email: str, password: str) -> User:
         InvalidInput: e-mail or password cannot be accepted.
         EmailTaken: the address is registered, also when another request just did so.
     """
-    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise InvalidInput(_l("The password must have between 10 and 128 characters."))
+    check_length(password)
     user = User(name=name, email=normalise_email(email), password_hash=hash_password(password))
     db.session.add(user)
     try:
@@ -78,13 +115,30 @@ def register(name: str, email: str, password: str) -> User:
     return user
 
 
-def authenticate(email: str, password: str, address: str) -> User:
+def check_length(password: str) -> None:
+    """Refuse a new password that is too short or too long.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise InvalidInput(_l("The password must have between 10 and 128 characters."))
+
+
+def find(email: str) -> User | None:
+    """The user with this address, in its stored form. Deleted accounts have none."""
+    return db.session.scalar(select(User).where(User.email == email, User.deleted_at.is_(None)))
+
+
+def authenticate(email: str, password: str, address: str, device: tuple[int, str] | None = None) -> User:
     """Return the user whom e-mail and password belong to.
 
     Args:
         email: as typed.
         password: as typed.
         address: the client's network address, for the limit on guesses.
+        device: what ``tokens.known_device`` says. Guesses from a browser that the user has logged in from are
+            counted on their own: strangers' guesses from elsewhere cannot lock its owner out.
 
     Raises:
         BadCredentials: no such account, or a wrong password; both take equally long.
@@ -95,16 +149,37 @@ def authenticate(email: str, password: str, address: str) -> User:
         known_form = normalise_email(email)
     except InvalidInput:
         known_form = email[:254].lower().strip()
-    attempt = throttle.begin_attempt(known_form, address)
-    user = db.session.scalar(select(User).where(User.email == known_form))
+    known = find(known_form) if device else None
+    counted_for = f"device:{device[1]}" if device and known and known.id == device[0] else known_form
+    attempt = throttle.begin_attempt(counted_for, address)
+    user = find(known_form)
     if user is not None and _password_fits(user, password):
         _welcome(user, password, attempt)
         return user
-    # Hold no database connection while waiting.
+    wait_since(started)
+    raise BadCredentials
+
+
+def wait_since(started: float) -> None:
+    """Let an answer take its least time, whatever there was to do for it."""
+    # Hold no database connection meanwhile.
     db.session.rollback()
     floor = float(current_app.config["FAILED_LOGIN_SECONDS"])
     time.sleep(max(0.0, floor - (time.monotonic() - started)))
-    raise BadCredentials
+
+
+def confirm_password(user: User, password: str, address: str) -> None:
+    """Ask for the password of somebody who is logged in: their window may stand open.
+
+    Raises:
+        WrongPassword: it is another one.
+        throttle.TooManyAttempts: too many failures lately.
+    """
+    attempt = throttle.begin_attempt(f"user:{user.id}", address)
+    if not _password_fits(user, password):
+        raise WrongPassword
+    throttle.forgive(attempt)
+    db.session.commit()
 
 
 def _password_fits(user: User | None, password: str) -> bool:
@@ -127,7 +202,7 @@ def open_session(user: User) -> None:
     """Start a session: store its hash, and leave the token with the user object."""
     token = secrets.token_urlsafe(32)
     lifetime = current_app.config["PERMANENT_SESSION_LIFETIME"]
-    db.session.add(UserSession(token_hash=_hash(token), user_id=user.id, expires_at=utcnow() + lifetime))
+    db.session.add(UserSession(token_hash=session_hash(token), user_id=user.id, expires_at=utcnow() + lifetime))
     db.session.commit()
     user.session_token = token
 
@@ -137,7 +212,11 @@ def user_of_session(token: str) -> User | None:
     user = db.session.scalar(
         select(User)
         .join(UserSession, UserSession.user_id == User.id)
-        .where(UserSession.token_hash == _hash(token), UserSession.expires_at > utcnow())
+        .where(
+            UserSession.token_hash == session_hash(token),
+            UserSession.expires_at > utcnow(),
+            User.deleted_at.is_(None),
+        )
     )
     if user is not None:
         user.session_token = token
@@ -147,43 +226,52 @@ def user_of_session(token: str) -> User | None:
 def close_session(user: User) -> None:
     """End the session that the user came with; copies of its cookie die with it."""
     if user.session_token:
-        db.session.execute(delete(UserSession).where(UserSession.token_hash == _hash(user.session_token)))
+        db.session.execute(delete(UserSession).where(UserSession.token_hash == session_hash(user.session_token)))
         db.session.commit()
 
 
-def ensure_admin(email: str, password: str, name: str) -> str:
-    """Make an administrator, or give an existing account that role and password.
+def ensure_admin(email: str, password: str, name: str, role: Role = Role.ADMINISTRATOR) -> str:
+    """Make an administrator or a supporter, or give an existing account that role and password.
 
     Returns:
         ``created``, ``updated`` or ``unchanged``.
 
     Raises:
         InvalidInput: e-mail or password cannot be accepted.
+        LastAdministrator: nobody would be left to administer the store.
     """
-    user = db.session.scalar(select(User).where(User.email == normalise_email(email)))
+    user = find(normalise_email(email))
     outcome = "updated"
     if user is None:
         user, outcome = register(name, email, password), "created"
-    elif user.is_admin and verify_password(user.password_hash, password):
+    elif user.role == role and verify_password(user.password_hash, password):
         return "unchanged"
-    elif not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise InvalidInput(_l("The password must have between 10 and 128 characters."))
-    elif not verify_password(user.password_hash, password):
+    if user.role == Role.ADMINISTRATOR != role and not lock_administrators() - {user.id}:
+        raise LastAdministrator
+    if not verify_password(user.password_hash, password):
+        check_length(password)
         user.password_hash = hash_password(password)
         # Whoever knew the old password must not stay logged in with the new rights.
         db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
-    user.role = Role.ADMINISTRATOR
+    user.role = role
+    audit.record(None, "user.role", f"user {user.id}", f"{outcome}: {role.value}")
     db.session.commit()
     return outcome
+
+
+def lock_administrators() -> set[int]:
+    """The ids of all administrators, who stay what they are until the caller commits."""
+    return set(db.session.scalars(select(User.id).where(User.role == Role.ADMINISTRATOR).with_for_update()))
 
 
 def tidy(now: datetime) -> int:
     """Delete sessions and log-in attempts that are of no use any more; return how many."""
     sessions = db.session.execute(delete(UserSession).where(UserSession.expires_at <= now))
-    attempts = db.session.execute(delete(LoginAttempt).where(LoginAttempt.attempted_at <= now - throttle.WINDOW))
+    attempts = db.session.execute(delete(LoginAttempt).where(LoginAttempt.attempted_at <= now - throttle.LONGEST))
     db.session.commit()
     return int(sessions.rowcount + attempts.rowcount)  # type: ignore[attr-defined]
 
 
-def _hash(token: str) -> str:
+def session_hash(token: str) -> str:
+    """What is stored of a session's token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,9 +1,11 @@
-"""Limits on guessing passwords, kept in the database so that all workers and hosts share them."""
+"""Limits on guessing passwords and the like, kept in the database so that all workers and hosts share them."""
 
 import hashlib
 import ipaddress
+from dataclasses import dataclass
 from datetime import timedelta
 
+from flask import current_app
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, func, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -13,49 +15,81 @@ from ..errors import StoreError
 from ..extensions import db
 from .models import LoginAttempt
 
-WINDOW = timedelta(minutes=15)
-PER_ACCOUNT_AND_ADDRESS = 10
-PER_ACCOUNT = 100
-PER_ADDRESS = 100
+
+@dataclass(frozen=True)
+class Limit:
+    """How many attempts of a kind are let through within a time."""
+
+    kind: str
+    window: timedelta
+    per_account_and_address: int
+    per_account: int
+    per_address: int
+
+
+LOG_IN = Limit("", timedelta(minutes=15), 10, 100, 100)
+# Mails that a visitor can make the store send.
+MAIL = Limit("mail:", timedelta(hours=1), 5, 10, 30)
+LONGEST = timedelta(hours=1)
+
+
+def registration() -> Limit:
+    """The limit on new accounts. One address is also tried a few times only: each time is a mail to its owner."""
+    return Limit("register:", timedelta(hours=1), 5, 10, current_app.config["REGISTRATIONS_PER_HOUR"])
 
 
 class TooManyAttempts(StoreError):
-    """The limit of failed log-ins is reached."""
+    """A limit is reached."""
 
     status = 429
     message = _l("Too many failed attempts. Please wait a few minutes and try again.")
 
 
-def begin_attempt(email: str, address: str) -> LoginAttempt:
+class TooManyRequests(TooManyAttempts):
+    """The limit of something that does not fail is reached."""
+
+    message = _l("Too many requests like this one. Please try again later.")
+
+
+def begin_attempt(account: str, address: str, limit: Limit = LOG_IN) -> LoginAttempt:
     """Count this attempt before its password is checked, and refuse it if it is one too many.
 
     Counting first is what stops many guesses sent at the same moment.
+
+    Args:
+        account: whose: an e-mail address, or another text that stands for somebody.
+        address: the client's network address.
+        limit: how many are let through; each kind is counted on its own.
 
     Raises:
         TooManyAttempts: a limit is reached; the attempt is not counted.
     """
     now = utcnow()
-    attempt = LoginAttempt(account_hash=_digest(email), address_hash=_digest(network(address)), attempted_at=now)
+    attempt = LoginAttempt(
+        account_hash=_digest(limit.kind + account),
+        address_hash=_digest(limit.kind + network(address)),
+        attempted_at=now,
+    )
     db.session.add(attempt)
     db.session.commit()
     same_account = LoginAttempt.account_hash == attempt.account_hash
     same_address = LoginAttempt.address_hash == attempt.address_hash
     limits: tuple[tuple[ColumnElement[bool], int], ...] = (
-        (same_account & same_address, PER_ACCOUNT_AND_ADDRESS),
-        (same_account, PER_ACCOUNT),
-        (same_address, PER_ADDRESS),
+        (same_account & same_address, limit.per_account_and_address),
+        (same_account, limit.per_account),
+        (same_address, limit.per_address),
     )
-    for which, limit in limits:
+    for which, most in limits:
         count, oldest = db.session.execute(
             select(func.count(), func.min(LoginAttempt.attempted_at)).where(
-                which, LoginAttempt.attempted_at > now - WINDOW
+                which, LoginAttempt.attempted_at > now - limit.window
             )
         ).one()
-        if count > limit:
+        if count > most:
             db.session.delete(attempt)
             db.session.commit()
-            error = TooManyAttempts()
-            error.retry_after = max(1, int((oldest + WINDOW - now).total_seconds()) + 1)
+            error = TooManyRequests() if limit.kind else TooManyAttempts()
+            error.retry_after = max(1, int((oldest + limit.window - now).total_seconds()) + 1)
             raise error
     return attempt
 

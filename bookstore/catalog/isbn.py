@@ -12,13 +12,14 @@ def as_isbn13(text: str) -> str | None:
     """
     compact = _SIGNS.sub("", re.sub(r"^isbn(-?1[03])?[:\s]*", "", text.strip().lower(), count=1))
     if re.fullmatch(r"97[89][0-9]{10}", compact):
-        return compact if _check13(compact[:12]) == compact[12] else None
+        return compact if check_digit(compact[:12]) == compact[12] else None
     if re.fullmatch(r"[0-9]{9}[0-9x]", compact):
         total = sum((10 - place) * (10 if digit == "x" else int(digit)) for place, digit in enumerate(compact))
-        return None if total % 11 else f"978{compact[:9]}{_check13('978' + compact[:9])}"
+        return None if total % 11 else f"978{compact[:9]}{check_digit('978' + compact[:9])}"
     return None
 
 
-def _check13(digits: str) -> str:
+def check_digit(digits: str) -> str:
+    """The thirteenth digit of an ISBN-13 that begins with these twelve."""
     total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
     return str(-total % 10)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.orm import Session, scoped_session
@@ -24,8 +25,9 @@ STOPWORDS = frozenset(f"{_SPANISH} {_ENGLISH}".split())
 
 def fold(text: str) -> str:
     """Lower case without accents, so that ``Ángel`` and ``angel`` are one word."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    # Twice: ornate letters become capitals at first, and some capitals several characters after that.
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(char for char in folded if not unicodedata.combining(char))
 
 
 def words(text: str) -> list[str]:
@@ -47,7 +49,7 @@ def book_terms(title: str, author: str, isbn: str | None) -> list[str]:
     return list(dict.fromkeys([*words(title), *words(author), *([isbn] if isbn else [])]))
 
 
-def index_book(session: Session | scoped_session[Session], book: Book) -> None:
+def index_book(session: Session | scoped_session[Any], book: Book) -> None:
     """Bring a book's words up to date; the caller commits."""
     session.execute(delete(BookTerm).where(BookTerm.book_id == book.id))
     terms = book_terms(book.title, book.author, book.isbn)
@@ -55,28 +57,36 @@ def index_book(session: Session | scoped_session[Session], book: Book) -> None:
         session.execute(insert(BookTerm), [{"term": term, "book_id": book.id} for term in terms])
 
 
-def rebuild(connection: Connection, only: Iterable[int] | None = None) -> int:
+def term_rows(books: Iterable[tuple[int, str, str, str | None]]) -> list[dict[str, Any]]:
+    """The rows of some books' (id, title, author, ISBN) words, in the order that the table is kept in."""
+    pairs = sorted((term, key) for key, title, author, isbn in books for term in book_terms(title, author, isbn))
+    return [{"term": term, "book_id": book_id} for term, book_id in pairs]
+
+
+def rebuild(connection: Connection, only: Iterable[int] | None = None, *, commit: bool = False) -> int:
     """Make the words of all books anew, or of some; return how many books there were.
 
     Each batch replaces its own books' words, so searches go on meanwhile.
+
+    Args:
+        connection: where; its transaction stays open unless ``commit`` is set.
+        only: the books' ids, if not all.
+        commit: end the transaction after each batch, so that sellers need not wait for all of them.
     """
-    books = select(Book.id, Book.title, Book.author, Book.isbn).order_by(Book.id).limit(_BATCH)
+    # Locked, so that nobody renames a book between the reading of its title and the writing of its words.
+    books = select(Book.id, Book.title, Book.author, Book.isbn).order_by(Book.id).limit(_BATCH).with_for_update()
     if only is not None:
         books = books.where(Book.id.in_(list(only)))
     done = last = 0
     while batch := connection.execute(books.where(Book.id > last)).all():
-        rows = [
-            {"term": term, "book_id": book_id}
-            for book_id, title, author, isbn in batch
-            for term in book_terms(title, author, isbn)
-        ]
         first, last = batch[0][0], batch[-1][0]
         between = BookTerm.book_id.between(first, last)
         if only is not None:
             between = BookTerm.book_id.in_([row[0] for row in batch])
         connection.execute(delete(BookTerm).where(between))
-        if rows:
-            # In the table's own order, which is what its pages are filled in.
-            connection.execute(insert(BookTerm), sorted(rows, key=lambda row: (row["term"], row["book_id"])))
+        if rows := term_rows(batch):
+            connection.execute(insert(BookTerm), rows)
+        if commit:
+            connection.commit()
         done += len(batch)
     return done

@@ -1,19 +1,37 @@
-"""Listing, editing and archiving books."""
+"""Listing, editing, pausing and archiving books; the pages of a book and of a seller."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-from ..accounts.models import User
-from ..errors import Forbidden, NotFound
+from ..accounts.models import Role, User
+from ..errors import Forbidden, NotFound, StoreError
 from ..extensions import db
-from ..orders.models import Purchase
+from ..orders.models import Purchase, PurchaseStatus, Rating
 from ..pagination import Page, newest_first
-from .models import Book, BookStatus
+from . import covers
+from .covers import Cover
+from .models import Book, BookStatus, Category, Condition, Language
+from .search import index_book
+
+MAX_STOCK = 1_000_000
+SAME_AUTHOR = 4
+LATEST_RATINGS = 5
+_UNSYNCHRONISED = {"synchronize_session": False}
+_LISTED = (BookStatus.ACTIVE, BookStatus.PAUSED)
+_SOLD = (PurchaseStatus.PLACED, PurchaseStatus.PAID, PurchaseStatus.COMPLETED)
+
+
+class Gone(StoreError):
+    """The book was on sale once."""
+
+    status = 410
+    message = _l("This book is no longer on sale.")
 
 
 @dataclass(frozen=True)
@@ -25,18 +43,83 @@ class BookData:
     description: str
     price: Decimal
     stock: int
+    condition: str = Condition.GOOD
+    condition_notes: str = ""
+    category: str = Category.OTHER
+    language: str = Language.OTHER
+    isbn: str | None = None
 
 
-def books_on_sale(after: str | None) -> Page[Book]:
-    """A page of the catalogue, sellers loaded, newest first."""
-    query = select(Book).where(Book.status == BookStatus.ACTIVE).options(joinedload(Book.seller, innerjoin=True))
-    return newest_first(query, Book.id, after)
+def book_page(book_id: int, visitor: User | None) -> Book:
+    """A book with its seller, for whoever may see it.
+
+    One that is not on sale is shown to its seller, to those who bought it, and to the store's staff.
+
+    Raises:
+        NotFound: there is no such book, or it is paused.
+        Gone: it is archived.
+    """
+    book = db.session.scalar(select(Book).where(Book.id == book_id).options(joinedload(Book.seller, innerjoin=True)))
+    if book is None:
+        raise NotFound(_l("There is no such book here."))
+    if book.status == BookStatus.ACTIVE or (visitor and _may_see(book, visitor)):
+        return book
+    if book.status == BookStatus.PAUSED:
+        raise NotFound(_l("The seller has taken this book off sale for a while. Have a look at it again later."))
+    raise Gone
 
 
-def books_of(seller: User, after: str | None) -> Page[Book]:
-    """A page of a seller's own books that are on sale."""
-    query = select(Book).where(Book.seller_id == seller.id, Book.status == BookStatus.ACTIVE)
-    return newest_first(query, Book.id, after)
+def _may_see(book: Book, visitor: User) -> bool:
+    if visitor.id == book.seller_id or visitor.role != Role.USER:
+        return True
+    bought = exists().where(Purchase.book_id == book.id, Purchase.buyer_id == visitor.id)
+    return bool(db.session.scalar(select(bought)))
+
+
+def others_by_author(book: Book) -> Sequence[Book]:
+    """The newest other books of the same author that are on sale, sellers loaded."""
+    # An index has each author's books in the order of ids.
+    query = select(Book).where(Book.author == book.author, Book.status == BookStatus.ACTIVE, Book.id != book.id)
+    query = query.order_by(Book.id.desc()).limit(SAME_AUTHOR)
+    return db.session.scalars(query.options(joinedload(Book.seller, innerjoin=True))).all()
+
+
+def seller_page(user_id: int) -> User:
+    """Somebody who sells, or sold, books.
+
+    Raises:
+        NotFound: there is no such person, they left, or they never sold anything: that somebody has an account is
+            nobody's business.
+    """
+    sells = exists().where(Book.seller_id == User.id)
+    seller = db.session.scalar(select(User).where(User.id == user_id, User.deleted_at.is_(None), sells))
+    if seller is None:
+        raise NotFound(_l("There is no such seller here."))
+    return seller
+
+
+def latest_ratings(seller: User) -> Sequence[Rating]:
+    """What buyers said last about a seller."""
+    query = select(Rating).where(Rating.seller_id == seller.id).order_by(Rating.id.desc()).limit(LATEST_RATINGS)
+    return db.session.scalars(query).all()
+
+
+def books_of(seller: User, after: str | None, *, paused: bool = False) -> Page[Book]:
+    """A page of a seller's books that are on sale, or on sale and paused, newest first; the seller is loaded."""
+    query = select(Book).where(
+        Book.seller_id == seller.id, Book.status.in_(_LISTED) if paused else Book.status == BookStatus.ACTIVE
+    )
+    return newest_first(query.options(joinedload(Book.seller, innerjoin=True)), Book.id, after)
+
+
+def copies_sold(books: Sequence[Book]) -> Mapping[int, int]:
+    """How many copies of each of some books were sold, by the book's id."""
+    query = (
+        select(Purchase.book_id, func.sum(Purchase.quantity))
+        .where(Purchase.book_id.in_([book.id for book in books]), Purchase.status.in_(_SOLD))
+        .group_by(Purchase.book_id)
+    )
+    return {book_id: int(sold) for book_id, sold in db.session.execute(query)} if books else {}
 
 
 def own_book(book_id: int, seller: User) -> Book:
@@ -47,41 +130,93 @@ def own_book(book_id: int, seller: User) -> Book:
         Forbidden: it is somebody else's.
     """
     book = db.session.get(Book, book_id)
-    if book is None or book.status != BookStatus.ACTIVE:
+    if book is None or book.status not in _LISTED:
         raise NotFound(_l("This book is no longer on sale."))
     if book.seller_id != seller.id:
         raise Forbidden(_l("Only the seller can change a book."))
     return book
 
 
-def add_book(seller: User, data: BookData) -> Book:
-    """Put a book on sale."""
-    book = Book(seller_id=seller.id, **vars(data))
+def add_book(seller: User, data: BookData, cover: Cover | None = None) -> Book:
+    """Put a book on sale.
+
+    Raises:
+        NoPlace: the cover cannot be stored; nothing was changed.
+    """
+    if cover:
+        covers.store(cover)
+    book = Book(seller_id=seller.id, cover=cover.digest if cover else None, **vars(data))
     db.session.add(book)
+    db.session.flush()
+    index_book(db.session, book)
     db.session.commit()
+    if cover:
+        covers.ensure(cover)
     return book
 
 
-def edit_book(book_id: int, seller: User, data: BookData, *, stock_seen: int | None) -> None:
+def edit_book(
+    book_id: int,
+    seller: User,
+    data: BookData,
+    *,
+    stock_seen: int | None,
+    cover: Cover | None = None,
+    remove_cover: bool = False,
+) -> None:
     """Change a book.
 
     The stock is moved by the difference to ``stock_seen``, what the seller's form showed, so
-    that copies sold while the form was open stay sold. Without it the stock is set.
+    that copies sold while the form was open stay sold. Without it the stock is set. The cover
+    stays unless another one is given or ``remove_cover`` is set.
+
+    Raises:
+        NotFound: there is no such book.
+        Forbidden: it is somebody else's.
+        NoPlace: the cover cannot be stored; nothing was changed.
+    """
+    book = own_book(book_id, seller)
+    before = book.cover
+    values = vars(data) | {}
+    if cover:
+        covers.store(cover)
+        values["cover"] = cover.digest
+    elif remove_cover:
+        values["cover"] = None
+    if stock_seen is not None:
+        changed = Book.stock + (data.stock - stock_seen)
+        # LEAST and GREATEST have other names on SQLite; a CASE is the same everywhere.
+        values["stock"] = db.case((changed < 0, 0), (changed > MAX_STOCK, MAX_STOCK), else_=changed)
+    _set(book, _LISTED, values)
+    # The row is locked since the UPDATE: these are its words.
+    db.session.refresh(book)
+    index_book(db.session, book)
+    db.session.commit()
+    if cover:
+        covers.ensure(cover)
+    if before and before != values.get("cover", before):
+        covers.discard(before)
+
+
+def pause_book(book_id: int, seller: User) -> None:
+    """Take a book off sale until ``resume_book``; once more changes nothing.
 
     Raises:
         NotFound: there is no such book.
         Forbidden: it is somebody else's.
     """
-    book = own_book(book_id, seller)
-    values = vars(data) | {}
-    if stock_seen is not None:
-        changed = Book.stock + (data.stock - stock_seen)
-        # GREATEST is MAX on SQLite; a CASE is the same everywhere.
-        values["stock"] = db.case((changed < 0, 0), else_=changed)
-    db.session.execute(
-        update(Book).where(Book.id == book.id).values(**values),
-        execution_options={"synchronize_session": False},
-    )
+    _set(own_book(book_id, seller), _LISTED, {"status": BookStatus.PAUSED})
+    db.session.commit()
+
+
+def resume_book(book_id: int, seller: User) -> None:
+    """Put a paused book on sale again; once more changes nothing.
+
+    Raises:
+        NotFound: there is no such book.
+        Forbidden: it is somebody else's.
+    """
+    _set(own_book(book_id, seller), _LISTED, {"status": BookStatus.ACTIVE})
     db.session.commit()
 
 
@@ -96,18 +231,30 @@ def remove_book(book_id: int, seller: User) -> bool:
         Forbidden: it is somebody else's.
     """
     book = own_book(book_id, seller)
+    cover = book.cover
     bought = exists().where(Purchase.book_id == book.id)
     if not db.session.scalar(select(bought)):
         try:
-            db.session.execute(delete(Book).where(Book.id == book.id))
+            db.session.execute(delete(Book).where(Book.id == book.id), execution_options=_UNSYNCHRONISED)
             db.session.commit()
-            return True
         except IntegrityError:
-            # Bought between the question and the deletion: the foreign key keeps it.
+            # Bought, or reported, between the question and the deletion: the foreign key keeps it.
             db.session.rollback()
-    db.session.execute(
-        update(Book).where(Book.id == book_id).values(status=BookStatus.ARCHIVED),
-        execution_options={"synchronize_session": False},
-    )
+        else:
+            if cover:
+                covers.discard(cover)
+            return True
+    _set(book, _LISTED, {"status": BookStatus.ARCHIVED})
     db.session.commit()
     return False
+
+
+def _set(book: Book, states: Sequence[str], values: Mapping[str, object]) -> None:
+    changed = db.session.execute(
+        update(Book).where(Book.id == book.id, Book.status.in_(states)).values(**values),
+        execution_options=_UNSYNCHRONISED,
+    )
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        # Archived by the store's staff since it was read.
+        db.session.rollback()
+        raise NotFound(_l("This book is no longer on sale."))

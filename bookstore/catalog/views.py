@@ -1,40 +1,135 @@
 """Pages of the catalogue."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
+from flask_babel import format_decimal, gettext as _
+from flask_login import current_user
+from werkzeug.exceptions import NotFound as NoSuchPage
 
 from ..accounts.access import login_required, me
 from ..accounts.forms import EmptyForm
+from ..accounts.models import User
+from ..i18n import money
 from ..orders.services import MAX_QUANTITY
-from . import services
-from .forms import BookForm
+from . import covers, labels, services
+from .covers import NoPlace
+from .finding import Search, find
+from .forms import BookForm, FilterForm
+from .models import Book, BookStatus, Category, Language
 
 bp = Blueprint("catalog", __name__)
 HOME_BOOKS = 8
 
 
+@bp.app_template_filter()
+def condition(value: str) -> str:
+    """The name of a condition."""
+    return str(labels.CONDITIONS.get(value, value))
+
+
+@bp.app_template_filter()
+def stars(seller: User) -> str:
+    """The average of a seller's ratings, such as 4.6, written the local way."""
+    return str(format_decimal(seller.rating_sum / seller.rating_count, "0.0"))
+
+
 @bp.get("/")
 def home() -> ResponseReturnValue:
     """Welcome, and the newest books."""
-    page = services.books_on_sale(None)
+    page = find(Search(), None)
     return render_template("catalog/home.html", books=page.rows[:HOME_BOOKS], most=MAX_QUANTITY)
 
 
 @bp.get("/book/catalog")
 def catalog() -> ResponseReturnValue:
-    """Every book on sale, page by page."""
-    after = request.args.get("after")
-    page = services.books_on_sale(after)
-    return render_template("catalog/catalog.html", page=page, after=after, most=MAX_QUANTITY)
+    """The books on sale that meet a search, page by page."""
+    form = FilterForm(request.args)
+    if not form.validate():
+        return render_template("catalog/catalog.html", form=form, search=Search(), filters=[], page=None), 422
+    search = form.search()
+    page = find(search, request.args.get("after"))
+    return render_template(
+        "catalog/catalog.html",
+        form=form,
+        search=search,
+        filters=list(_filters(search)),
+        sorts=labels.SORTS,
+        page=page,
+        most=MAX_QUANTITY,
+    )
+
+
+def _filters(search: Search) -> Iterator[tuple[str, str]]:
+    """The name of each filter that is set, and the address of the search without it."""
+    names = {
+        "condition": labels.CONDITIONS.get(search.condition),
+        "category": labels.CATEGORIES.get(search.category),
+        "language": labels.LANGUAGES.get(search.language),
+        "price_min": search.price_min is not None and _("From %(price)s", price=money(search.price_min)),
+        "price_max": search.price_max is not None and _("Up to %(price)s", price=money(search.price_max)),
+        "in_stock": search.in_stock and _("In stock"),
+    }
+    for field, name in names.items():
+        if name:
+            yield str(name), url_for("catalog.catalog", **search.args(**{field: ""}))
+
+
+@bp.get("/book/<id:book_id>")
+def book(book_id: int) -> ResponseReturnValue:
+    """Everything about a book, and the form to buy it."""
+    found = services.book_page(book_id, me() if current_user.is_authenticated else None)
+    return render_template(
+        "catalog/book.html",
+        book=found,
+        others=services.others_by_author(found),
+        category=labels.CATEGORIES.get(found.category) if found.category != Category.OTHER else None,
+        book_language=labels.LANGUAGES.get(found.language) if found.language != Language.OTHER else None,
+        on_sale=found.status == BookStatus.ACTIVE,
+        most=MAX_QUANTITY,
+    )
+
+
+@bp.get("/seller/<id:user_id>")
+def seller(user_id: int) -> ResponseReturnValue:
+    """Who sells: since when, what buyers say, and the books."""
+    person = services.seller_page(user_id)
+    return render_template(
+        "catalog/seller.html",
+        seller=person,
+        ratings=services.latest_ratings(person),
+        page=services.books_of(person, request.args.get("after")),
+        most=MAX_QUANTITY,
+    )
+
+
+@bp.get("/covers/<name>")
+def cover(name: str) -> Response:
+    """A cover's file, where no web server in front sends it. Its name is its content's, so it never changes.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    match = covers.NAME.fullmatch(name)
+    try:
+        path = covers.path(match[1], match[2]) if match else None
+        response = send_file(path, "image/webp", max_age=31536000) if path else None
+    except (OSError, NoPlace):
+        response = None
+    if response is None:
+        raise NoSuchPage
+    response.cache_control.immutable = True
+    return response
 
 
 @bp.get("/book/my_books")
 @login_required
 def my_books() -> ResponseReturnValue:
-    """The visitor's own books."""
-    page = services.books_of(me(), request.args.get("after"))
-    return render_template("catalog/my_books.html", page=page, form=EmptyForm())
+    """The visitor's own books, paused ones too."""
+    page = services.books_of(me(), request.args.get("after"), paused=True)
+    sold = services.copies_sold(page.rows)
+    return render_template("catalog/my_books.html", page=page, sold=sold, states=BookStatus, form=EmptyForm())
 
 
 @bp.route("/book/add_book", methods=["GET", "POST"])
@@ -43,11 +138,14 @@ def add_book() -> ResponseReturnValue:
     """Put a book on sale."""
     form = BookForm()
     if form.validate_on_submit():
-        services.add_book(me(), _data(form))
-        flash(_("Your book is on sale."), "success")
-        return redirect(url_for("catalog.catalog"))
-    status = 422 if form.is_submitted() else 200
-    return render_template("catalog/book_form.html", form=form, book=None), status
+        try:
+            services.add_book(me(), form.book(), form.cover.data)
+        except NoPlace as error:
+            form.cover.errors = [str(error.message)]
+        else:
+            flash(_("Your book is on sale."), "success")
+            return redirect(url_for("catalog.catalog"))
+    return _book_form(form)
 
 
 @bp.route("/book/edit_book/<id:book_id>", methods=["GET", "POST"])
@@ -58,30 +156,52 @@ def edit_book(book_id: int) -> ResponseReturnValue:
     form = BookForm(obj=book)
     if form.validate_on_submit():
         seen = request.form.get("stock_seen", type=int)
-        in_range = seen is not None and 0 <= seen <= 1_000_000
-        services.edit_book(book_id, me(), _data(form), stock_seen=seen if in_range else None)
-        flash(_("Your changes are saved."), "success")
-        return redirect(url_for("catalog.catalog"))
+        try:
+            services.edit_book(
+                book_id,
+                me(),
+                form.book(),
+                stock_seen=seen if seen is not None and 0 <= seen <= services.MAX_STOCK else None,
+                cover=form.cover.data,
+                remove_cover=form.remove_cover.data,
+            )
+        except NoPlace as error:
+            form.cover.errors = [str(error.message)]
+        else:
+            flash(_("Your changes are saved."), "success")
+            return redirect(url_for("catalog.catalog"))
+    return _book_form(form, book)
+
+
+def _book_form(form: BookForm, book: Book | None = None) -> ResponseReturnValue:
     status = 422 if form.is_submitted() else 200
-    return render_template("catalog/book_form.html", form=form, book=book), status
+    return render_template("catalog/book_form.html", form=form, book=book, covers=covers.state()), status
+
+
+@bp.post("/book/pause_book/<id:book_id>")
+@login_required
+def pause_book(book_id: int) -> ResponseReturnValue:
+    """Take one's own book off sale for a while."""
+    services.pause_book(book_id, me())
+    flash(_("The book is paused. Nobody sees it until you put it on sale again."), "success")
+    return redirect(url_for("catalog.my_books"))
+
+
+@bp.post("/book/resume_book/<id:book_id>")
+@login_required
+def resume_book(book_id: int) -> ResponseReturnValue:
+    """Put one's own paused book on sale again."""
+    services.resume_book(book_id, me())
+    flash(_("The book is on sale again."), "success")
+    return redirect(url_for("catalog.my_books"))
 
 
 @bp.post("/book/delete_book/<id:book_id>")
 @login_required
 def delete_book(book_id: int) -> ResponseReturnValue:
-    """Take one's own book off sale."""
+    """Take one's own book off sale for good."""
     if services.remove_book(book_id, me()):
         flash(_("The book is deleted."), "success")
     else:
         flash(_("The book is off sale. It stays on the purchases of those who bought it."), "success")
     return redirect(url_for("catalog.my_books"))
-
-
-def _data(form: BookForm) -> services.BookData:
-    return services.BookData(
-        title=form.title.data,
-        author=form.author.data,
-        description=form.description.data or "",
-        price=form.price.data,
-        stock=form.stock.data,
-    )

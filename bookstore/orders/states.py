@@ -14,6 +14,7 @@ from ..errors import Conflict
 from ..extensions import db
 from ..payments.models import Payment, PaymentStatus
 from ..shipping.models import Delivery, DeliveryStatus
+from ..transactions import rows
 from .models import Purchase, PurchaseEvent, PurchaseStatus
 
 PURCHASE: Mapping[str, frozenset[str]] = {
@@ -81,10 +82,10 @@ def move(
     """
     kind, table = _TABLES[model]
     before = [state for state, after in table.items() if to in after]
-    result = db.session.execute(
+    changed = db.session.execute(
         update(model).where(model.id == row_id, model.status.in_(before), *where).values(status=to, **(values or {})),
         execution_options={"synchronize_session": False},
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows(changed):
         raise IllegalTransition
     db.session.add(PurchaseEvent(purchase_id=purchase_id, step=f"{kind}.{to}", actor_id=actor_id))

@@ -1,1 +1,1 @@
-"""Payments: a demonstration provider that moves no money."""
+"""Payments: at once by a simulated provider, later by bank transfer or cash, by card through a gateway."""

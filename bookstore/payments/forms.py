@@ -1,24 +1,23 @@
 """Forms of the payments domain."""
 
 from flask_babel import lazy_gettext as _l
-from wtforms import RadioField, SelectChoice
-from wtforms.validators import InputRequired
+from wtforms import RadioField
+from wtforms.validators import InputRequired, Optional
 
 from ..web import StoreForm
 from .models import Method
 
 LABELS = {
-    Method.CREDIT_CARD: _l("Credit card"),
-    Method.PAYPAL: _l("PayPal"),
+    Method.CARD: _l("Card"),
+    Method.CREDIT_CARD: _l("Credit card (demonstration)"),
+    Method.PAYPAL: _l("PayPal (demonstration)"),
     Method.BANK_TRANSFER: _l("Bank transfer"),
+    Method.CASH_ON_DELIVERY: _l("Cash on delivery"),
 }
 
 
 class PaymentForm(StoreForm):
-    """How to pay."""
+    """How to pay, and the carrier; the view fills in the choices."""
 
-    method = RadioField(
-        _l("Payment method"),
-        [InputRequired(_l("Please choose one of the payment methods."))],
-        choices=[SelectChoice(str(method), label) for method, label in LABELS.items()],
-    )
+    provider = RadioField(_l("Delivery service"), [Optional()], validate_choice=False)
+    method = RadioField(_l("Payment method"), [InputRequired(_l("Please choose one of the payment methods."))])

@@ -26,9 +26,13 @@ if ! command -v mmdebstrap >/dev/null; then
 fi
 echo "No registry answers: making $tag from Debian $suite with mmdebstrap (about a minute)."
 if ! docker image inspect "$base" >/dev/null 2>&1; then
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo)
+    fi
     # $1 is for mmdebstrap to fill in. /etc/mysql is not needed: the entrypoint passes each setting.
     # shellcheck disable=SC2016
-    mmdebstrap --quiet --variant=minbase --include=mysql-server \
+    "${as_root[@]}" mmdebstrap --quiet --variant=minbase --include=mysql-server \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' \

@@ -415,11 +415,10 @@ def visitors_come_in(rules: list[dict[str, Any]], mode: str) -> Iterator[Problem
     if mode == "behind_load_balancer":
         return
     for port, who in ((443, "customers come there"), (80, "the ACME server and redirected customers come there")):
-        if not any(int(entry["port"]) == port for entry in rules):
+        open_to = [entry.get("sources", "everybody") for entry in rules if int(entry["port"]) == port]
+        if not any(open_to):
             yield Problem("firewall_rules", f"must admit port {port}: {who}", "Add a rule for it.")
-        elif (
-            port == 80 and mode == "letsencrypt" and all(entry.get("sources") for entry in rules if entry["port"] == 80)
-        ):
+        elif port == 80 and mode == "letsencrypt" and "everybody" not in open_to:
             yield Problem(
                 "firewall_rules",
                 "must admit everybody to port 80: an ACME server checks from addresses that it does not publish",
@@ -436,13 +435,13 @@ def firewall_rules(rules: list[dict[str, Any]], anywhere: bool) -> Iterator[Prob
     for entry in rules:
         if not 1 <= int(entry["port"]) <= 65535:
             yield Problem("firewall_rules", "has a port that does not exist", "Ports are 1 to 65535.", entry["port"])
-        for network in entry.get("sources") or []:
+        for network in entry.get("sources", []):
             yield from network_exists("firewall_rules", network)
     ssh = [entry for entry in rules if int(entry["port"]) == 22]
-    if not ssh:
+    if not any(entry.get("sources", "everybody") for entry in ssh):
         yield Problem("firewall_rules", "admits nobody to port 22", "Add a rule for SSH from your own networks.")
     for entry in ssh:
-        everywhere = [net for net in entry.get("sources") or ["everywhere"] if net == "everywhere" or wide(net)]
+        everywhere = [net for net in entry.get("sources", ["everywhere"]) if net == "everywhere" or wide(net)]
         if everywhere and not anywhere:
             yield Problem(
                 "firewall_rules",
@@ -629,9 +628,10 @@ def users(listed: list[dict[str, str]], databases: list[dict[str, str]]) -> Iter
     accounts = [(user["name"], user["host"]) for user in listed]
     for user in listed:
         account = f"{user['name']}@{user['host']}"
-        if not is_address(user["host"]) and not HOST_NAME.fullmatch(user["host"]):
+        if not is_address(user["host"]):
             mend = "Name the application host's address."
-            yield Problem("mysql_users", "must name one address for each user, no pattern", mend, account)
+            # MySQL does not look names up: skip_name_resolve is on.
+            yield Problem("mysql_users", "must name one address for each user, no name and no pattern", mend, account)
         if user["name"] in ("root", ""):
             yield Problem("mysql_users", "must not have root, who is the socket's", "Choose another name.", account)
         if accounts.count((user["name"], user["host"])) > 1:
@@ -645,6 +645,15 @@ def users(listed: list[dict[str, str]], databases: list[dict[str, str]]) -> Iter
             )
         for problem in password("mysql_users", user["password"]):
             yield Problem("mysql_users", f"has a password for {account} that {problem.rule}", problem.mend, account)
+
+
+@rule("mysql_users", "mysql_users_absent")
+def users_absent(listed: list[dict[str, str]], absent: list[str]) -> Iterator[Problem]:
+    """A user exists or does not."""
+    for name in absent:
+        if name in ("root", *(user["name"] for user in listed)):
+            mend = "Remove it from one of the two."
+            yield Problem("mysql_users_absent", "must not have root, nor who is in mysql_users", mend, name)
 
 
 @rule("mysql_buffer_pool_size")
@@ -729,9 +738,11 @@ def wide(network: str) -> bool:
 
 
 def admits(entry: Mapping[str, Any], address: str) -> bool:
-    """Whether a firewall rule lets an address in."""
-    networks = [ipaddress.ip_network(network, strict=False) for network in entry.get("sources") or []]
-    return not networks or any(ipaddress.ip_address(address) in network for network in networks)
+    """Whether a firewall rule lets an address in; without sources it lets everybody in, with an empty list nobody."""
+    if "sources" not in entry:
+        return True
+    networks = [ipaddress.ip_network(network, strict=False) for network in entry["sources"]]
+    return any(ipaddress.ip_address(address) in network for network in networks)
 
 
 # What is said of a variable.

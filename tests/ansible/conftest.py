@@ -74,7 +74,6 @@ def playbook(environment: Path, tmp_path: Path) -> Callable[..., Run]:
                 **os.environ,
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_SSH_EXECUTABLE": str(ssh),
-                "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "facts"),
             },
             capture_output=True,
             text=True,

@@ -372,6 +372,13 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "no pattern",
         "Name the application host's address",
     ),
+    (
+        {"mysql_users": [{"name": "x", "host": "app", "password": "an-unguessable-one", "database": "bookstore"}]},
+        'mysql_users: "x@app"',
+        "no name",
+        "Name the application host's address",
+    ),
+    ({"mysql_users_absent": ["bookstore"]}, 'mysql_users_absent: "bookstore"', "mysql_users", "one of the two"),
     # docker.
     (
         {"docker_daemon_options": {"hosts": ["tcp://0.0.0.0:2375"]}},
@@ -379,7 +386,25 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "must not have hosts",
         "Remove it",
     ),
-    # firewall and who administers.
+    # firewall and who administers. An empty list of sources admits nobody.
+    (
+        {"wiring_rules_database": [{"port": 3306, "comment": "x", "sources": []}]},
+        "firewall_rules: [",
+        "must admit 10.0.0.20 to port 3306",
+        "add that rule",
+    ),
+    (
+        {"wiring_rules_application": [{"port": 80, "comment": "x"}, {"port": 443, "comment": "x", "sources": []}]},
+        "firewall_rules: [",
+        "must admit port 443",
+        "Add a rule",
+    ),
+    (
+        {"firewall_rules": [{"port": 22, "comment": "x", "sources": []}]},
+        "firewall_rules: [",
+        "admits nobody to port 22",
+        "rule for SSH",
+    ),
     ({"admin_networks": ["0.0.0.0/0"]}, 'firewall_rules: "0.0.0.0/0"', "everybody to SSH", "admin_anywhere to true"),
     ({"admin_networks": ["198.51.100.7/24"]}, 'firewall_rules: "198.51.100.7/24"', "host bits set", "198.51.100.0/24"),
     ({"admin_networks": "198.51.100.0/24"}, 'admin_networks: "198.51.100.0/24"', "must be a list", "[198.51.100.0/24]"),

@@ -81,6 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         "WEB_CONCURRENCY": "1",
         "PORT": str(port),
         "ADMIN_PASSWORD": admin.password,
+        # All tests' people come from one address.
     }
     env.pop("BIND_HOST", None)
 
@@ -182,8 +183,26 @@ PAGES = (
     "payment",
     "delivery",
     "purchases",
+    "purchase",
+    "sales",
+    "account",
+    "change password",
+    "delete account",
+    "forgotten password",
+    "report form",
+    "admin",
     "users",
+    "user",
+    "listings",
+    "reports",
+    "audit log",
+    "all purchases",
+    "payments",
+    "deliveries",
+    "delivery services",
+    "delivery service",
 )
+ADMIN_PAGES = PAGES[PAGES.index("admin") :]
 
 
 @pytest.fixture(scope="package")
@@ -210,6 +229,12 @@ def shop(chromium: Browser, store: Store) -> Shop:
     buying.buy("Delirio")
     buying.pay()
     buying.deliver()
+    bought = buying.page.url
+    buying.go("/book/1/report", "Report this book")
+    buying.page.get_by_label(buying.say("Something else"), exact=True).check()
+    buying.fill(Details="Página 7\narrancada")
+    buying.press("Send the report")
+    buying.see("Catalogue")
     managing = arrive(store.admin)
     anonymous: StorageState = {"cookies": [], "origins": []}
     administrator = managing.context.storage_state()
@@ -223,13 +248,31 @@ def shop(chromium: Browser, store: Store) -> Shop:
         "payment": payment.removeprefix(store.url),
         "delivery": delivery.removeprefix(store.url),
         "purchases": "/purchases",
+        "purchase": bought.removeprefix(store.url),
+        "sales": "/sales",
+        "all purchases": "/admin/purchases",
+        "payments": "/admin/payments",
+        "deliveries": "/admin/deliveries",
+        "delivery services": "/admin/providers",
+        "delivery service": "/admin/providers/1",
+        "account": "/account",
+        "change password": "/account/password",
+        "delete account": "/account/delete",
+        "forgotten password": "/password/forgot",
+        "report form": "/book/2/report",
+        "admin": "/admin/",
         "users": "/admin/users",
+        "user": "/admin/users/1",
+        "listings": "/admin/books",
+        "reports": "/admin/reports",
+        "audit log": "/admin/audit",
     }
     sessions = {
         "buyer": buying.context.storage_state(),
         "login": anonymous,
         "register": anonymous,
-        "users": administrator,
+        "forgotten password": anonymous,
+        **dict.fromkeys(ADMIN_PAGES, administrator),
     }
     complaints = selling.complaints + buying.complaints + managing.complaints
     buying.close()

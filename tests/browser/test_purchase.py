@@ -32,9 +32,12 @@ def test_a_book_is_sold_and_bought(open_window: OpenWindow, language: str, javas
     # Numbers follow the language too.
     total = {"en": "COP\u00a090,001", "es": "$\u00a090.001"}[language]
     expect(buyer.page.locator(".total")).to_contain_text(total)
-    buyer.pay()
+    carrier = buyer.pay()
     buyer.told("Thank you! Your payment is received. Now choose how it reaches you.")
-    carrier = buyer.deliver()
+    # 90,001 and the dearest carrier's 50.
+    whole = {"en": "COP\u00a090,051", "es": "$\u00a090.051"}[language]
+    expect(buyer.page.locator(".total")).to_contain_text(whole)
+    buyer.deliver()
 
     buyer.follow("Purchases", "banner")
     buyer.see("Purchases")
@@ -43,6 +46,27 @@ def test_a_book_is_sold_and_bought(open_window: OpenWindow, language: str, javas
     expect(row).to_contain_text(buyer.say("Paid"))
     expect(row).to_contain_text(buyer.say("Delivery by %(name)s", name=carrier))
     expect(row).to_contain_text(total)
+
+    buyer.page.get_by_role("link", name=title).click()
+    number = buyer.page.locator("h1").inner_text().split()[-1]
+    buyer.log_out()
+    seller.log_in(marcela)
+    seller.follow("Sales", "banner")
+    seller.page.get_by_role("link", name=title).click()
+    seller.fill(Tracking_number="GUIA-123")
+    seller.press("Mark as shipped")
+    seller.told("The parcel is marked as shipped.")
+    seller.log_out()
+
+    buyer.log_in(tomas)
+    buyer.go(f"/purchases/{number}")
+    expect(buyer.page.get_by_role("main")).to_contain_text("GUIA-123")
+    buyer.press("I have received it")
+    buyer.told("Enjoy your reading! You can rate the seller below.")
+    buyer.page.get_by_label("★★★★★", exact=True).check()
+    buyer.press("Send the rating")
+    buyer.told("Thank you for your rating.")
+    expect(buyer.page.locator(".badges")).to_contain_text(buyer.say("Completed"))
     buyer.log_out()
 
 

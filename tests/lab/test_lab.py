@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import checks, settings
+from lab import checks, images, settings
 from lab.settings import LabError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,3 +99,19 @@ def test_two_checkouts_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "ROOT", Path("/somewhere/else"))
 
     assert read_settings().name != here
+
+
+def test_half_a_base_image_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, script in {
+        "mmdebstrap": "echo part; exit 1",
+        "docker": f'echo "$@" >> {tmp_path}/asked; case $1 in import) cat > /dev/null;; esac',
+        "sudo": "exit 0",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    with pytest.raises(LabError, match="debian:trixie could not be made"):
+        images._bootstrap("debian:trixie", ("apt",), "bookstore-test:half")
+
+    assert (tmp_path / "asked").read_text().splitlines()[-1] == "image rm --force bookstore-test:half"

@@ -32,7 +32,10 @@ from bookstore import create_app
 from bookstore.accounts.models import Role, User
 from bookstore.accounts.passwords import hash_password
 from bookstore.catalog.models import Book
+from bookstore.catalog.search import index_book
 from bookstore.extensions import db
+
+from .mailbox import STORE_URL, Mailbox, serve
 
 ROOT = Path(__file__).parents[2]
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978"
@@ -203,7 +206,7 @@ class Browser:
 
     def get(self, path: str, **options: Any) -> TestResponse:
         response = self.client.get(path, **self._with(options))
-        if found := TOKEN.search(response.get_data(as_text=True)):
+        if response.mimetype == "text/html" and (found := TOKEN.search(response.text)):
             self.token = found[1]
         return response
 
@@ -273,12 +276,42 @@ class Factory:
             "price": Decimal("30.00"),
             "stock": 5,
         }
-        return self._add(Book(**(defaults | values)))  # type: ignore[no-any-return]
+        book = self._add(Book(**(defaults | values)))
+        with self.app.app_context():
+            index_book(db.session, book)
+            db.session.commit()
+        return book  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def make(app: Flask) -> Factory:
     return Factory(app)
+
+
+@pytest.fixture(scope="session")
+def smtp_server() -> Iterator[tuple[Mailbox, int]]:
+    handler = Mailbox()
+    controller = serve(handler)
+    yield handler, controller.port
+    controller.stop()
+
+
+@pytest.fixture
+def mailbox(app: Flask, smtp_server: tuple[Mailbox, int], monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    """The store sends mail, and this is where it arrives."""
+    handler, port = smtp_server
+    handler.messages.clear()
+    handler.refuse = ""
+    settings = {
+        "MAIL_SERVER": "127.0.0.1",
+        "MAIL_PORT": port,
+        "MAIL_TLS": "none",
+        "MAIL_FROM": "BookStore <store@books.example.com>",
+        "STORE_URL": STORE_URL,
+    }
+    for name, value in settings.items():
+        monkeypatch.setitem(app.config, name, value)
+    return handler
 
 
 @pytest.fixture

@@ -10,8 +10,12 @@ from decimal import Decimal
 
 import pytest
 
-from bookstore.accounts.models import LoginAttempt, User
+from bookstore.accounts.erasure import delete_account
+from bookstore.accounts.models import LoginAttempt, Role, User
+from bookstore.accounts.recovery import reset_password
 from bookstore.accounts.services import EmailTaken, register
+from bookstore.accounts.tokens import Purpose, make_link_token
+from bookstore.admin.services import change_role
 from bookstore.catalog.models import Book
 from bookstore.columns import utcnow
 from bookstore.errors import StoreError
@@ -144,6 +148,57 @@ def test_price_of_a_sale_is_the_price_of_its_moment(make, app, at_once, fetch):
     for purchase in fetch(Purchase):
         assert purchase.unit_price in (Decimal("10.00"), Decimal("20.00"))
         assert purchase.total == purchase.unit_price * 2
+
+
+def test_administrators_who_take_each_others_role(make, at_once, fetch):
+    first, second = make.admin(), make.admin()
+
+    def attempt(pair):
+        change_role(pair[0], pair[1].id, Role.USER)
+        return "taken"
+
+    assert at_once(attempt, [(first, second), (second, first)]) == {"taken": 1, "Forbidden": 1}
+    assert [user.role for user in fetch(User)].count(Role.ADMINISTRATOR) == 1
+
+
+def test_the_last_administrators_leave_at_once(make, at_once, fetch):
+    def attempt(admin):
+        delete_account(admin)
+        return "gone"
+
+    assert at_once(attempt, [make.admin() for _ in range(3)]) == {"gone": 2, "LastAdministrator": 1}
+    assert [user.role for user in fetch(User)].count(Role.ADMINISTRATOR) == 1
+
+
+def test_a_seller_leaves_while_people_buy(make, at_once, fetch):
+    """Either somebody was quicker and the seller stays, or nobody bought anything."""
+    seller = make.user()
+    book = make.book(seller, stock=50)
+
+    def attempt(buyer):
+        if buyer is None:
+            delete_account(seller)
+            return "left"
+        buy(buyer, book.id, 1)
+        return "sold"
+
+    buyers = [make.user() for _ in range(12)]
+    counts = at_once(attempt, [*buyers[:3], None, *buyers[3:]])
+    assert (counts["left"], counts["sold"]) in ((1, 0), (0, 12)), counts
+    assert (fetch(User, seller.id).deleted_at is not None) == bool(counts["left"])
+    assert len(fetch(Purchase)) == counts["sold"]
+
+
+def test_one_link_in_four_windows(make, app, at_once, fetch):
+    user = make.user()
+    with app.app_context():
+        token = make_link_token(Purpose.RESET_PASSWORD, user)
+
+    def attempt(number):
+        reset_password(token, f"new password no. {number}")
+        return "set"
+
+    assert at_once(attempt, range(4)) == {"set": 1, "BadLink": 3}
 
 
 @pytest.mark.mysql
