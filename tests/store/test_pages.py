@@ -42,14 +42,20 @@ def every_page(make, browser):
         anonymous = browser(language=language)
         visits = [(anonymous, path) for path in ("/", "/book/catalog", "/login", "/register", "/nothing")]
         visits += [
+            (anonymous, path)
+            for path in (f"/book/{book.id}", f"/seller/{seller.id}", "/book/catalog?q=room&in_stock=1&sort=price",
+                         "/book/catalog?q=nothing&price_max=5", "/book/catalog?price_min=x", "/book/999999")
+        ]  # fmt: skip
+        visits += [
             (own, f"/book/edit_book/{book.id}"),
             (own, "/book/my_books"),
             (own, "/book/catalog"),
+            (own, f"/book/{book.id}"),
         ]
         visits += [
             (buyer, path)
             for path in ("/", "/book/catalog", "/book/add_book", "/book/my_books", "/purchases",
-                         "/admin/users", f"/payment/{unpaid}", f"/delivery/{paid}", f"/payment/{paid}",
+                         f"/book/{book.id}", "/admin/users", f"/payment/{unpaid}", f"/delivery/{paid}", f"/payment/{paid}",
                          "/logout", "/buy/1")
         ]  # fmt: skip
         for visitor, path in visits:
