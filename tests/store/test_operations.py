@@ -348,3 +348,21 @@ def test_gunicorn_settings(gunicorn_settings):
     settings = gunicorn_settings({}, WEB_CONCURRENCY="7", GUNICORN_THREADS="3", PORT="99")
     assert (settings["workers"], settings["threads"]) == (7, 3)
     assert settings["bind"].endswith(":99")
+
+
+# The proxy's cache
+
+
+def test_the_proxy_may_keep_what_is_nobodys(make, browser):
+    make.book()
+    stranger, customer = browser(), browser(make.user())
+    for path in ("/", "/book/catalog", "/book/catalog?q=forster"):
+        page = stranger.get(path)
+        assert page.headers["X-Accel-Expires"] == "1"
+        assert "Set-Cookie" not in page.headers
+        assert {"Accept-Language", "Cookie"} <= set(page.headers["Vary"].replace(" ", "").split(","))
+        assert "X-Accel-Expires" not in customer.get(path).headers
+    # A form's token belongs to one session; a wrong address is not worth the room; probes must see the truth.
+    for path in ("/login", "/register", "/nothing", "/health", "/ready", "/metrics"):
+        assert "X-Accel-Expires" not in stranger.get(path).headers
+    assert "Set-Cookie" in stranger.get("/book/catalog?lang=es").headers
