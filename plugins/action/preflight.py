@@ -48,7 +48,7 @@ STORE_WEAK_SECRETS = (
     "dev-key",
     "example",
 )
-STORE_BODY_LIMIT = 1024**2
+STORE_BODY_LIMIT = 6 * 1024**2
 STORE_GRACEFUL_TIMEOUT = 30
 
 MIN_PASSWORD = 12
@@ -389,12 +389,12 @@ def body_size(size: str) -> Iterator[Problem]:
     """Nginx must not refuse what the store accepts."""
     match = SIZE.fullmatch(str(size))
     if not match:
-        yield Problem("nginx_certbot_client_max_body_size", "must be a size in nginx's notation", "Write e.g. 2m.")
+        yield Problem("nginx_certbot_client_max_body_size", "must be a size in nginx's notation", "Write e.g. 7m.")
     elif 0 < int(match[1]) * 1024 ** " kmg".index(match[2].lower() or " ") < STORE_BODY_LIMIT:
         yield Problem(
             "nginx_certbot_client_max_body_size",
             f"must not be below the {STORE_BODY_LIMIT // 1024**2}m that the store accepts",
-            "Set it to 2m or more.",
+            "Set it to 7m, as group_vars/all/wiring.yml does, or more.",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bookstore.catalog.covers import MAX_BYTES
 from bookstore.config import MIN_SECRET_LENGTH, WEAK_SECRETS, load_config
 from tests.ansible.conftest import ROOT, SECRETS, load
 
@@ -23,7 +24,8 @@ def test_preflight_knows_the_stores_limits(gunicorn: dict[str, Any]) -> None:
 
     assert preflight.STORE_SECRET_LENGTH == MIN_SECRET_LENGTH
     assert preflight.STORE_WEAK_SECRETS == WEAK_SECRETS
-    assert store["MAX_CONTENT_LENGTH"] == preflight.STORE_BODY_LIMIT
+    # A cover, and as much beside it as any other form may have.
+    assert MAX_BYTES + store["MAX_CONTENT_LENGTH"] == preflight.STORE_BODY_LIMIT
     assert gunicorn["graceful_timeout"] == preflight.STORE_GRACEFUL_TIMEOUT
 
 

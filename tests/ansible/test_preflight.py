@@ -174,8 +174,8 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     (
         {"nginx_certbot_client_max_body_size": "512k"},
         'nginx_certbot_client_max_body_size: "512k"',
-        "must not be below the 1m",
-        "2m or more",
+        "must not be below the 6m",
+        "Set it to 7m",
     ),
     (
         {"nginx_certbot_mode": "behind_load_balancer"},
@@ -265,7 +265,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         {"nginx_certbot_client_max_body_size": "much"},
         'nginx_certbot_client_max_body_size: "much"',
         "must be a size",
-        "Write e.g. 2m",
+        "Write e.g. 7m",
     ),
     ({"nginx_certbot_rate_limit": "30/min"}, 'nginx_certbot_rate_limit: "30/min"', "must be a rate", "30r/m"),
     (
