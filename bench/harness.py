@@ -160,10 +160,27 @@ def flask(environment: dict[str, str], *command: str) -> str:
 
 @dataclass(frozen=True)
 class Server:
-    """A gunicorn that answers."""
+    """A gunicorn, or an nginx, and its address."""
 
     url: str
     process: subprocess.Popen[bytes]
+
+    def wait(self, path: str) -> None:
+        """Wait until a path answers 200.
+
+        Raises:
+            BenchError: it does not.
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if requests.get(self.url + path, timeout=5).status_code == 200:
+                    return
+            except requests.RequestException:
+                pass
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"{self.url}{path} does not answer")
+            time.sleep(0.1)
 
     def memory(self) -> Result:
         """Megabytes of its workers, pages that they share counted once."""
@@ -198,9 +215,9 @@ def gunicorn(app: str, environment: dict[str, str], *, workers: int, path: str) 
             stderr=log,
         )
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url + path, process)
-            yield Server(url, process)
+            server = Server(f"http://127.0.0.1:{port}", process)
+            server.wait(path)
+            yield server
         except BenchError:
             log.seek(0)
             sys.stderr.write(log.read()[-3000:].decode(errors="replace"))
@@ -221,19 +238,6 @@ def store(server: Database, *, workers: int, **environment: str) -> Any:
 def bare(server: Database, *, workers: int) -> Any:
     """The limits of ``bench/bare.py`` on this database; see ``gunicorn``."""
     return gunicorn("bench.bare:app", {"DATABASE_URL": server.url}, workers=workers, path="/page")
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if requests.get(url, timeout=5).status_code == 200:
-                return
-        except requests.RequestException:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise BenchError(f"{url} does not answer")
-        time.sleep(0.1)
 
 
 def _pss(pid: str) -> int:

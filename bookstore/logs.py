@@ -2,12 +2,22 @@
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, g, has_request_context
 from gunicorn.glogging import Logger
+
+_EMAIL = re.compile(r"[^\s'\"<>/=:@]+@[^\s'\"<>/@]+")
+# MySQL repeats what it refuses: Duplicate entry 'ana@example.com' for key …, Incorrect string value: '…' for column …
+_REFUSED = re.compile(r"\b(entry|value:?) '.*?'(?= for | at |\")", re.DOTALL)
+
+
+def without_people(text: str) -> str:
+    """A text without e-mail addresses and without the values that the database refused."""
+    return _EMAIL.sub("<e-mail>", _REFUSED.sub(r"\1 '…'", text))
 
 
 class JSONFormatter(logging.Formatter):
@@ -19,13 +29,13 @@ class JSONFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": without_people(record.getMessage()),
         }
         if has_request_context() and (request_id := g.get("request_id")):
             entry["request_id"] = request_id
         entry |= getattr(record, "fields", {})
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = without_people(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
@@ -45,7 +55,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         fields = {
             "request_id": headers.get("x-request-id", ""),
             "method": environ.get("REQUEST_METHOD"),
-            "path": environ.get("PATH_INFO"),
+            "path": without_people(environ.get("PATH_INFO", "")),
             "status": int(str(resp.status).split(None, 1)[0]),
             "bytes": getattr(resp, "sent", None),
             "ms": round(request_time.total_seconds() * 1000, 1),
@@ -55,10 +65,12 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
 
 def init_app(app: Flask) -> None:
-    """Send the application's log to standard error as JSON, unless a test captures it."""
+    """Send the application's log to standard error, unless a test captures it: as JSON, or to a terminal as text."""
     if not app.testing:
         package = logging.getLogger("bookstore")
         package.handlers = [_handler(sys.stderr)]
+        if sys.stderr.isatty():
+            package.handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         package.propagate = False
         package.setLevel(logging.INFO)
 

@@ -109,4 +109,8 @@ def _finish_response(response: Response) -> Response:
     elif "Cache-Control" not in response.headers:
         personal = bool(session) or request.method not in SAFE_METHODS
         response.headers["Cache-Control"] = "private, no-store" if personal else "no-cache"
+        if not personal and response.status_code == 200:
+            # To the proxy alone, which does not pass it on: keep this page for a second. It has a copy for each
+            # language and cookie (Vary), and keeps none that sets a cookie.
+            response.headers["X-Accel-Expires"] = "1"
     return response

@@ -24,6 +24,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from hypothesis import settings
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
@@ -43,6 +44,11 @@ PASSWORD = "a horse and a battery"
 PASSWORD_HASH = hash_password(PASSWORD)
 TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 KEPT_TABLES = ("alembic_version", "delivery_providers")
+
+
+# How long one example takes says more about the machine than about the store.
+settings.register_profile("store", deadline=None)
+settings.load_profile("store")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -170,7 +170,6 @@ def test_lifecycle(migrated_app):
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,
-            deadline=None,
             database=None,
             derandomize="FUZZ_SEED" not in os.environ,
         ),

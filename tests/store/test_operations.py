@@ -3,19 +3,24 @@
 import json
 import logging
 import runpy
+import sys
 import time
+from datetime import timedelta
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 from flask_migrate import downgrade, upgrade
+from gunicorn.config import Config
 from sqlalchemy import URL, inspect
 
-from bookstore import ConfigError, assets, create_app
+from bookstore import ConfigError, assets, create_app, logs
 from bookstore.accounts.models import LoginAttempt, User, UserSession
 from bookstore.catalog.models import Book
 from bookstore.columns import utcnow
 from bookstore.config import load_config
 from bookstore.extensions import db
-from bookstore.logs import JSONFormatter
+from bookstore.logs import GunicornLogger, JSONFormatter, without_people
 from bookstore.security import refuse_foreign_origin
 
 from .conftest import KEY, PASSWORD, ROOT, Browser, make_app
@@ -303,6 +308,53 @@ def test_log_lines_are_json(app):
     assert len(entry["request_id"]) == 32
 
 
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        ("/nothing/maria@example.com", "/nothing/<e-mail>"),
+        ("(1062, \"Duplicate entry 'maría@x.co-7' for key 'users.email'\")", "(1062, \"Duplicate entry '…' for key 'users.email'\")"),
+        ("Incorrect string value: 'Ana O\\'Hara' for column 'name' at row 1", "Incorrect string value: '…' for column 'name' at row 1"),
+        ("Lost connection to 'db' (@ 5 s)", "Lost connection to 'db' (@ 5 s)"),
+    ],
+)  # fmt: skip
+def test_no_people_in_logs(text, logged):
+    assert without_people(text) == logged
+
+
+def test_a_traceback_is_a_field_of_one_line(app):
+    try:
+        raise ValueError("ana@example.com\nwas here")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "broken", (), sys.exc_info())
+    line = JSONFormatter().format(record)
+    assert "\n" not in line
+    assert "ana" not in line
+    assert json.loads(line)["exception"].endswith("ValueError: <e-mail>\nwas here")
+
+
+def test_access_log_keeps_no_query(app):
+    logger = GunicornLogger(Config())
+    response = SimpleNamespace(headers=[("X-Request-ID", "abcdefgh")], status="200 OK", sent=5)
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a/ana@example.com", "QUERY_STRING": "q=secret"}
+    with patch.object(logger.access_log, "info") as info:
+        logger.access(response, None, environ | {"RAW_URI": "/a?q=secret"}, timedelta(milliseconds=3))
+    fields = info.call_args.kwargs["extra"]["fields"]
+    assert (fields["path"], fields["status"], fields["ms"]) == ("/a/<e-mail>", 200, 3.0)
+    assert "secret" not in str(info.call_args)
+
+
+@pytest.mark.parametrize(("terminal", "kind"), [(True, logging.Formatter), (False, JSONFormatter)])
+def test_people_at_a_terminal_read_text(monkeypatch, terminal, kind):
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: terminal, write=print, flush=lambda: None))
+    package = logging.getLogger("bookstore")
+    before = (package.handlers, package.propagate, package.level)
+    try:
+        logs.init_app(SimpleNamespace(testing=False))
+        assert type(package.handlers[0].formatter) is kind
+    finally:
+        package.handlers, package.propagate, package.level = before
+
+
 @pytest.fixture
 def gunicorn_settings(monkeypatch, tmp_path):
     def load(files, cores=2, **environ):
@@ -348,3 +400,21 @@ def test_gunicorn_settings(gunicorn_settings):
     settings = gunicorn_settings({}, WEB_CONCURRENCY="7", GUNICORN_THREADS="3", PORT="99")
     assert (settings["workers"], settings["threads"]) == (7, 3)
     assert settings["bind"].endswith(":99")
+
+
+# The proxy's cache
+
+
+def test_the_proxy_may_keep_what_is_nobodys(make, browser):
+    make.book()
+    stranger, customer = browser(), browser(make.user())
+    for path in ("/", "/book/catalog", "/book/catalog?q=forster"):
+        page = stranger.get(path)
+        assert page.headers["X-Accel-Expires"] == "1"
+        assert "Set-Cookie" not in page.headers
+        assert {"Accept-Language", "Cookie"} <= set(page.headers["Vary"].replace(" ", "").split(","))
+        assert "X-Accel-Expires" not in customer.get(path).headers
+    # A form's token belongs to one session; a wrong address is not worth the room; probes must see the truth.
+    for path in ("/login", "/register", "/nothing", "/health", "/ready", "/metrics"):
+        assert "X-Accel-Expires" not in stranger.get(path).headers
+    assert "Set-Cookie" in stranger.get("/book/catalog?lang=es").headers
