@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean dev test test-fast lint store-tests molecule vault docs bench fuzz
+.PHONY: help up down distclean dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -43,17 +43,21 @@ fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
 	@export FUZZ_REQUESTS=$${FUZZ_REQUESTS:-30000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM}; \
 		echo "FUZZ_SEED=$$FUZZ_SEED"; pytest -q tests/store/test_fuzz.py
 
-test: test-fast molecule ## Everything that CI runs
+test: test-fast test-whole molecule ## Everything that CI runs
 
-test-fast: ## Lint and pytest, without hosts
-	@$(PYTHON) -m lab prepare
+test-fast: ## Lint and pytest, without hosts, browser and MySQL
+	@$(PYTHON) -m lab venv
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint store-tests
+
+test-whole: ## The store on MySQL and in a browser
+	@$(PYTHON) -m lab prepare
+	@tests/pytest.sh whole
 
 lint:
 	@tests/lint.sh
 
 store-tests:
-	@tests/pytest.sh
+	@tests/pytest.sh fast
 
 molecule:
 	@$(PYTHON) -m lab prepare

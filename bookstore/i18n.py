@@ -5,9 +5,10 @@ from decimal import Decimal
 from functools import lru_cache
 from urllib.parse import urlencode
 
+from babel.dates import format_skeleton
 from babel.numbers import format_currency
 from flask import Flask, Response, current_app, request, url_for
-from flask_babel import format_datetime, get_locale
+from flask_babel import format_datetime, get_locale, to_user_timezone
 
 from .extensions import babel
 
@@ -81,7 +82,7 @@ def moment(value: datetime) -> str:
 
 def month(value: datetime) -> str:
     """Write a moment's month and year, for what need not be known more exactly."""
-    return str(format_datetime(value, "MMMM y"))
+    return str(format_skeleton("yMMMM", to_user_timezone(value), locale=get_locale()))
 
 
 def _remember_choice(response: Response) -> Response:

@@ -104,7 +104,9 @@ def fill(wanted: int) -> int:
     for start in range(present, wanted, _BATCH):
         stop = min(start + _BATCH, wanted)
         last = db.session.scalar(select(func.max(Book.id))) or 0
-        db.session.execute(insert(Book), list(_books(start, stop, sellers)))
+        # Books without an ISBN go into the same statement as those that have one.
+        together = {"render_nulls": True}
+        db.session.execute(insert(Book), list(_books(start, stop, sellers)), execution_options=together)
         added = select(Book.id, Book.title, Book.author, Book.isbn).where(Book.id > last, Book.seller_id.in_(sellers))
         db.session.execute(insert(BookTerm), search.term_rows(db.session.execute(added)))
         db.session.commit()

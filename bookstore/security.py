@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request, session
@@ -45,9 +46,23 @@ def init_app(app: Flask) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=count, x_proto=count, x_host=0
         )
+    app.wsgi_app = _AsciiQuery(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_identify_request)
     app.before_request(refuse_foreign_origin)
     app.after_request(_finish_response)
+
+
+class _AsciiQuery:
+    """Writes raw bytes in a query string as ``%FF``, which reads as any other text; Werkzeug would fail on them."""
+
+    def __init__(self, wsgi_app: Any) -> None:
+        self.wsgi_app = wsgi_app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        query = environ.get("QUERY_STRING", "")
+        if not query.isascii():
+            environ["QUERY_STRING"] = re.sub(r"[^\x00-\x7f]", lambda char: f"%{ord(char[0]):02X}", query)
+        return self.wsgi_app(environ, start_response)
 
 
 def _identify_request() -> None:

@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# The tests that need no hosts: the lab's own checks, the playbooks' variables, the store on SQLite and
-# on MySQL, the store in a browser.
+# The tests that need no hosts. `fast`: the lab's own checks, the playbooks' variables, the store on SQLite.
+# `whole`: the store on MySQL and in a browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # One worker for each of the two cores that a small machine has; a file stays with one worker.
-pytest -q --numprocesses=2 --dist=loadfile tests/lab tests/ansible tests/store tests/browser
-TEST_DATABASE=mysql pytest -q tests/store
+parallel=(--numprocesses=2 --dist=loadfile)
+case ${1:?fast or whole} in
+    fast)
+        pytest -q "${parallel[@]}" tests/lab tests/ansible tests/store
+        ;;
+    whole)
+        TEST_DATABASE=mysql pytest -q tests/store
+        pytest -q "${parallel[@]}" tests/browser
+        ;;
+    *)
+        echo "tests/pytest.sh: fast or whole" >&2
+        exit 2
+        ;;
+esac

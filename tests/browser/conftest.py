@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, StorageState, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, StorageState, ViewportSize, expect, sync_playwright
 
 from tests.browser.visitor import LOCALES, Person, Visitor
 
@@ -70,6 +70,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     directory = tmp_path_factory.mktemp("store")
+    (directory / "uploads").mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,6 +78,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | {
         "DATABASE_URL": f"sqlite:///{directory / 'store.sqlite'}",
         "SECRET_KEY": secrets.token_hex(32),
+        "UPLOAD_FOLDER": str(directory / "uploads"),
         "SESSION_COOKIE_INSECURE": "1",
         "WEB_CONCURRENCY": "1",
         "PORT": str(port),
@@ -176,9 +178,14 @@ class Shop:
 PAGES = (
     "home",
     "catalogue",
+    "search",
+    "no result",
+    "book",
+    "seller",
     "login",
     "register",
     "sell form",
+    "edit form",
     "my books",
     "payment",
     "delivery",
@@ -221,6 +228,15 @@ def shop(chromium: Browser, store: Store) -> Shop:
     selling.close()
     buying = arrive(Person(LONG_NAME))
     buying.sell("Hot sur")
+    buying.follow("My books", "banner")
+    edit = str(buying.page.get_by_role("main").get_by_role("link", name="Edit").first.get_attribute("href"))
+    buying.page.goto(store.url + edit)
+    buying.add_cover()
+    buying.go("/book/catalog", "Catalogue")
+    buying.page.get_by_role("link", name="Hot sur", exact=True).click()
+    expect(buying.page.locator(".book img")).to_be_visible()
+    book = buying.page.url.removeprefix(store.url)
+    seller = str(buying.page.locator(".facts a[href^='/seller/']").get_attribute("href"))
     buying.buy(LONG_TITLE)
     payment = buying.page.url
     buying.buy("Delirio", quantity=2)
@@ -241,9 +257,14 @@ def shop(chromium: Browser, store: Store) -> Shop:
     pages = {
         "home": "/",
         "catalogue": "/book/catalog",
+        "search": "/book/catalog?q=laura+restrepo&in_stock=1&sort=title",
+        "no result": "/book/catalog?q=nothing&language=fr&price_max=9",
+        "book": book,
+        "seller": seller,
         "login": "/login",
         "register": "/register",
         "sell form": "/book/add_book",
+        "edit form": edit,
         "my books": "/book/my_books",
         "payment": payment.removeprefix(store.url),
         "delivery": delivery.removeprefix(store.url),
@@ -304,7 +325,8 @@ def look(windows: dict[str, Visitor], shop: Shop) -> Iterator[Look]:
         visitor.page.emulate_media(color_scheme="light")
         visitor.page.set_viewport_size(viewport)
         visitor.language = language
-        visitor.go(f"{shop.pages[page]}?lang={language}")
+        path = shop.pages[page]
+        visitor.go(f"{path}{'&' if '?' in path else '?'}lang={language}")
         return visitor
 
     yield look_at

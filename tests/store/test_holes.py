@@ -483,6 +483,13 @@ def test_junk_cursor(make, browser, cursor):
         assert visitor.get(f"{path}?after={cursor}").status_code in (200, 400)
 
 
+@pytest.mark.parametrize("path", ["/book/catalog", "/book/my_books", "/nothing"])
+@pytest.mark.parametrize("query", ["q=\xff\xfe", "after=\xff", "lang=\xc3", "\xe9=1"])
+def test_raw_bytes_in_the_query(browser, path, query):
+    response = browser().get(path, environ_overrides={"QUERY_STRING": query})
+    assert response.status_code in (200, 302, 400, 404)
+
+
 def test_invalid_utf8(make, browser):
     visitor = browser(make.user())
     assert visitor.get("/book/%ff%fe").status_code == 404

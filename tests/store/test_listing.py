@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from bookstore.accounts.models import Role
+from bookstore.admin.models import Report, ReportReason
 from bookstore.catalog import services
 from bookstore.catalog.models import Book
 from bookstore.columns import utcnow
@@ -271,6 +272,17 @@ def test_what_staff_archives_meanwhile_is_not_brought_back(make, app, fetch, mon
             with pytest.raises(NotFound):
                 act()
     assert (fetch(Book, book.id).status, fetch(Book, book.id).title) == ("archived", book.title)
+
+
+def test_a_reported_book_is_archived_instead_of_deleted(make, browser, app, fetch):
+    """Nobody bought it, yet a row of the administration refers to it."""
+    seller, reporter = make.user(), make.user()
+    book = make.book(seller)
+    with app.app_context():
+        db.session.add(Report(book_id=book.id, reporter_id=reporter.id, reason=ReportReason.OTHER))
+        db.session.commit()
+    assert browser(seller).post(f"/book/delete_book/{book.id}").status_code == 302
+    assert fetch(Book, book.id).status == "archived"
 
 
 def test_my_books_say_how_many_were_sold(make, browser, purchase):

@@ -45,9 +45,15 @@ def every_page(make, browser):
             for path in ("/", "/book/catalog", "/login", "/register", "/password/forgot", "/password/reset", "/nothing")
         ]
         visits += [
+            (anonymous, path)
+            for path in (f"/book/{book.id}", f"/seller/{seller.id}", "/book/catalog?q=room&in_stock=1&sort=price",
+                         "/book/catalog?q=nothing&price_max=5", "/book/catalog?price_min=x", "/book/999999")
+        ]  # fmt: skip
+        visits += [
             (own, f"/book/edit_book/{book.id}"),
             (own, "/book/my_books"),
             (own, "/book/catalog"),
+            (own, f"/book/{book.id}"),
         ]
         reported = make.book()
         yield "junk report", own.post(f"/book/{reported.id}/report", {})
@@ -56,7 +62,7 @@ def every_page(make, browser):
         visits += [
             (buyer, path)
             for path in ("/", "/book/catalog", "/book/add_book", "/book/my_books", "/purchases",
-                         "/admin/users", f"/payment/{unpaid}", f"/delivery/{paid}", f"/payment/{paid}",
+                         f"/book/{book.id}", "/admin/users", f"/payment/{unpaid}", f"/delivery/{paid}", f"/payment/{paid}",
                          "/logout", "/buy/1", "/account", "/account/name", "/account/email", "/account/password",
                          "/account/delete", "/admin/", "/admin/books", "/admin/reports", "/admin/audit",
                          f"/admin/users/{seller.id}", f"/admin/users/{admin.id}", f"/book/{reported.id}/report")
