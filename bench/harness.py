@@ -220,7 +220,7 @@ def gunicorn(app: str, environment: dict[str, str], *, workers: int, path: str) 
             yield server
         except BenchError:
             log.seek(0)
-            sys.stderr.write(log.read()[-3000:].decode(errors="replace"))
+            sys.stderr.writelines(_worst(log.read().decode(errors="replace")))
             raise
         finally:
             process.terminate()
@@ -238,6 +238,12 @@ def store(server: Database, *, workers: int, **environment: str) -> Any:
 def bare(server: Database, *, workers: int) -> Any:
     """The limits of ``bench/bare.py`` on this database; see ``gunicorn``."""
     return gunicorn("bench.bare:app", {"DATABASE_URL": server.url}, workers=workers, path="/page")
+
+
+def _worst(log: str) -> list[str]:
+    """Of a log the lines that may say what went wrong: the last ones that are no answer below 400."""
+    lines = [line for line in log.splitlines(keepends=True) if not re.search(r'"status": [123]\d\d,', line)]
+    return lines[-20:]
 
 
 def _pss(pid: str) -> int:

@@ -9,6 +9,8 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeout
 from werkzeug.exceptions import BadHost, HTTPException
 
+from .extensions import db
+
 log = logging.getLogger(__name__)
 
 
@@ -116,6 +118,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(InterfaceError, _database_error)
     app.register_error_handler(PoolTimeout, _database_error)
     app.register_error_handler(Exception, _unexpected)
+    # Runs before Flask-SQLAlchemy's own, which was registered first.
+    app.teardown_appcontext(_end_session)
 
 
 def _store_error(error: StoreError) -> Response:
@@ -150,3 +154,12 @@ def _database_error(error: DBAPIError | PoolTimeout) -> Response:
 def _unexpected(error: Exception) -> Response:
     log.exception("unhandled error", exc_info=error)
     return error_response(500)
+
+
+def _end_session(error: BaseException | None) -> None:
+    """Give the connection back here: one that has died since would take an answer with it that is ready to be sent."""
+    try:
+        db.session.remove()
+    except DBAPIError as lost:
+        log.warning("database connection lost: %s", lost.orig)
+        db.session().invalidate()

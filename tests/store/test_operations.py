@@ -13,6 +13,7 @@ import pytest
 from flask_migrate import downgrade, upgrade
 from gunicorn.config import Config
 from sqlalchemy import URL, inspect
+from sqlalchemy.exc import OperationalError
 
 from bookstore import ConfigError, assets, create_app, logs
 from bookstore.accounts.models import LoginAttempt, User, UserSession
@@ -418,3 +419,24 @@ def test_the_proxy_may_keep_what_is_nobodys(make, browser):
     for path in ("/login", "/register", "/nothing", "/health", "/ready", "/metrics"):
         assert "X-Accel-Expires" not in stranger.get(path).headers
     assert "Set-Cookie" in stranger.get("/book/catalog?lang=es").headers
+
+
+def test_a_connection_that_dies_takes_no_ready_answer_with_it(server, monkeypatch):
+    app = make_app(server.new_database())
+    with app.app_context():
+        upgrade()
+        dialect = db.engine.dialect
+    # A page that ends with an open transaction, as most do; its connection is gone when it is to be given back.
+    died = iter([OperationalError("ROLLBACK", {}, Exception("(2013, 'Lost connection')"))])
+    real = dialect.do_rollback
+
+    def do_rollback(connection):
+        for error in died:
+            raise error
+        real(connection)
+
+    monkeypatch.setattr(dialect, "do_rollback", do_rollback)
+    visitor = Browser(app)
+    assert visitor.get("/book/catalog").status_code == 200
+    assert list(died) == []
+    assert visitor.get("/book/catalog").status_code == 200
