@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 from urllib.parse import urlencode
 
 from babel.dates import format_skeleton
 from babel.numbers import format_currency
 from flask import Flask, Response, current_app, request, url_for
-from flask_babel import format_datetime, get_locale, to_user_timezone
+from flask_babel import format_datetime, get_locale, get_translations, to_user_timezone
 
 from .extensions import babel
 
@@ -21,6 +22,12 @@ NUMBER_LOCALES = {"es": "es_CO", "en": "en_US"}
 def init_app(app: Flask) -> None:
     """Bind Babel, the language cookie and the template helpers."""
     babel.init_app(app, locale_selector=choose_language)
+    # Flask-Babel looks its translations up for each text anew, and a page has fifty.
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext=lambda text: _translations(language()).ugettext(text),
+        ngettext=lambda one, many, count: _translations(language()).ungettext(one, many, count),
+        newstyle=True,
+    )
     app.after_request(_remember_choice)
     app.add_template_filter(money)
     app.add_template_filter(moment)
@@ -45,7 +52,13 @@ def choose_language() -> str:
 
 def language() -> str:
     """Code of the language of the present page."""
-    return str(get_locale() or "en")
+    locale = get_locale()
+    return locale.language if locale else "en"
+
+
+@cache
+def _translations(_language: str) -> Any:
+    return get_translations()
 
 
 def language_url(code: str) -> str:

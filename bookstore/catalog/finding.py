@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload
 
+from ..accounts.models import User
 from ..extensions import db
 from ..pagination import (
     PAGE_SIZE,
@@ -210,7 +211,7 @@ def _page(
     books = db.session.scalars(
         select(Book)
         .join(picked, picked.c.id == Book.id)
-        .options(joinedload(Book.seller, innerjoin=True))
+        .options(joinedload(Book.seller, innerjoin=True).load_only(User.name))
         .order_by(*_sorted(order, Book.id))
     ).all()
     if len(books) > PAGE_SIZE:

@@ -1,12 +1,15 @@
 """Pages of the catalogue."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import format_decimal, gettext as _
 from flask_login import current_user
+from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound as NoSuchPage
 
@@ -23,6 +26,43 @@ from .models import Book, BookStatus, Category, Language
 
 bp = Blueprint("catalog", __name__)
 HOME_BOOKS = 8
+
+
+class Card(NamedTuple):
+    """What a book's card shows."""
+
+    id: int
+    title: str
+    author: str
+    description: str
+    seller: str
+    condition: str
+    price: Decimal
+    stock: int
+    cover: str | None
+
+
+@bp.app_template_global()
+def card_front(book: Book) -> Markup:
+    """The card of a book, without what is the visitor's own."""
+    card = Card(
+        book.id,
+        book.title,
+        book.author,
+        book.description,
+        book.seller.name,
+        book.condition,
+        book.price,
+        book.stock,
+        book.cover,
+    )
+    return _card_front(language(), current_app.config["CURRENCY"], card)
+
+
+@lru_cache(1024)
+def _card_front(_language: str, _currency: str, card: Card) -> Markup:
+    # Kept by all that it shows: most visitors look at the same shelves, and rendering is most of a page's time.
+    return Markup(current_app.jinja_env.get_template("catalog/_card.html").render(book=card))  # noqa: S704 - escaped
 
 
 @bp.app_template_filter()
