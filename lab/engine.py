@@ -49,7 +49,9 @@ def release_engine() -> None:
     """Stop the engine if a lab started it and nothing runs on it any more."""
     if OWNED.exists() and not output("docker", "ps", "-aq"):
         say("stopping the Docker engine that was started for the lab")
-        run(*as_root("sh", "-c", f"kill $(cat {OWNED}) && rm {OWNED}"))
+        # Until it is gone: while it stops, its pid file keeps the next one from starting.
+        stop = f"pid=$(cat {OWNED}); kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.2; done; rm {OWNED}"
+        run(*as_root("sh", "-c", stop))
 
 
 def _listens() -> bool:
