@@ -157,9 +157,11 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _end_session(error: BaseException | None) -> None:
-    """Give the connection back here: one that has died since would take an answer with it that is ready to be sent."""
+    """End what the page left open: a connection that has died since would take an answer along that is ready to go."""
+    # Left behind as remove() would leave them: what was read stays readable.
+    db.session.expunge_all()
     try:
-        db.session.remove()
+        # Not remove(), which keeps the connection when it fails.
+        db.session.rollback()
     except DBAPIError as lost:
         log.warning("database connection lost: %s", lost.orig)
-        db.session().invalidate()

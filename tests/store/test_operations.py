@@ -425,7 +425,7 @@ def test_a_connection_that_dies_takes_no_ready_answer_with_it(server, monkeypatc
     app = make_app(server.new_database())
     with app.app_context():
         upgrade()
-        dialect = db.engine.dialect
+        dialect, pool = db.engine.dialect, db.engine.pool
     # A page that ends with an open transaction, as most do; its connection is gone when it is to be given back.
     died = iter([OperationalError("ROLLBACK", {}, Exception("(2013, 'Lost connection')"))])
     real = dialect.do_rollback
@@ -436,7 +436,9 @@ def test_a_connection_that_dies_takes_no_ready_answer_with_it(server, monkeypatc
         real(connection)
 
     monkeypatch.setattr(dialect, "do_rollback", do_rollback)
+    monkeypatch.setattr(dialect, "is_disconnect", lambda error, *_: "Lost connection" in str(error))
     visitor = Browser(app)
     assert visitor.get("/book/catalog").status_code == 200
     assert list(died) == []
+    assert pool.checkedout() == 0
     assert visitor.get("/book/catalog").status_code == 200
