@@ -42,26 +42,6 @@ ROLE = ROOT / "roles" / "nginx-certbot"
 PAGE = "/book/catalog"
 BOOKS = 1_000
 LANGUAGE = "Accept-Language: en"
-# Until the role has them: what goes into its block `http` and its `location /`. A page is thrown away when nobody asks
-# for it for some seconds, so that none is much older than that when somebody does.
-CACHE = """
-    proxy_cache_path {directory}/cache levels=1:2 keys_zone=pages:10m max_size=256m inactive=5s use_temp_path=off;
-    map $http_cookie $has_session {
-        default "";
-        "~(^|;[ ]*)(__Host-)?session=" 1;
-    }
-"""
-LOCATION = """
-            proxy_cache pages;
-            proxy_cache_key $scheme_out://$host_out$request_uri;
-            proxy_cache_bypass $has_session;
-            proxy_no_cache $has_session;
-            proxy_cache_lock on;
-            proxy_cache_use_stale updating;
-            proxy_cache_background_update on;
-            # The store's X-Accel-Expires alone says what may be kept; Vary and Set-Cookie are heeded.
-            proxy_ignore_headers Cache-Control Expires;
-"""
 
 
 def configuration(directory: Path, port: int, backend: str) -> str:
@@ -83,17 +63,12 @@ def configuration(directory: Path, port: int, backend: str) -> str:
         "user www-data;": "user root;" if os.geteuid() == 0 else "",
         "pid /run/": f"pid {directory}/",
         "/var/log/nginx/": f"{directory}/",
-        "/var/cache/nginx": f"{directory}/cache",
+        "/var/lib/nginx/pages": f"{directory}/pages",
         "include /etc/nginx/modules-enabled/*.conf;": "daemon off;",
         "listen [::]:80 default_server;": "",
         "listen [::]:80;": "",
         "listen 80": f"listen 127.0.0.1:{port}",
     }
-    if "proxy_cache_path" not in text:
-        moved["\n    upstream "] = CACHE.replace("{directory}", str(directory)) + "\n    upstream "
-        moved["\n        location / {\n            proxy_pass"] = (
-            f"\n        location / {{{LOCATION}            proxy_pass"
-        )
     for old, new in moved.items():
         text = text.replace(old, new)
     return text

@@ -47,6 +47,14 @@ def test_a_book_is_sold_and_bought(customer: Customer, other_customer: Customer)
     assert sold_out.status_code >= 400
 
 
+def test_a_kept_page_is_nobodys(customer: Customer, other_customer: Customer) -> None:
+    """The proxy keeps strangers' pages for a moment; who has logged in meets none of them, and leaves none."""
+    customer.join()
+    for _ in range(2):
+        assert "Log out" in customer.get("/book/catalog").text
+        assert "Log out" not in other_customer.get("/book/catalog").text
+
+
 def provider_value(page: str) -> str:
     """The first delivery provider that the page offers."""
     offered = re.search(r'name="provider"[^>]*value="([^"]+)"', page) or re.search(r'<option value="([^"]+)"', page)
