@@ -71,6 +71,9 @@ def begin_attempt(account: str, address: str, limit: Limit = LOG_IN) -> LoginAtt
         attempted_at=now,
     )
     db.session.add(attempt)
+    db.session.flush()
+    # Not looked up again: a log-in of the same account from another tab may forgive, and so delete, it at any time.
+    db.session.expunge(attempt)
     db.session.commit()
     same_account = LoginAttempt.account_hash == attempt.account_hash
     same_address = LoginAttempt.address_hash == attempt.address_hash
@@ -86,7 +89,7 @@ def begin_attempt(account: str, address: str, limit: Limit = LOG_IN) -> LoginAtt
             )
         ).one()
         if count > most:
-            db.session.delete(attempt)
+            db.session.execute(delete(LoginAttempt).where(LoginAttempt.id == attempt.id))
             db.session.commit()
             error = TooManyRequests() if limit.kind else TooManyAttempts()
             error.retry_after = max(1, int((oldest + limit.window - now).total_seconds()) + 1)
@@ -106,7 +109,6 @@ def forgive(attempt: LoginAttempt) -> None:
         ),
         execution_options={"synchronize_session": False},
     )
-    db.session.expunge(attempt)
 
 
 def network(address: str) -> str:

@@ -222,3 +222,16 @@ def test_eight_hosts_migrate_at_once(server):
 def test_strict_mode(app):
     with app.app_context():
         assert "STRICT_ALL_TABLES" in db.session.execute(db.text("SELECT @@sql_mode")).scalar()
+
+
+def test_an_attempt_that_another_tab_forgave_is_no_error(app, fetch):
+    from bookstore.accounts import throttle
+
+    with app.app_context():
+        first = throttle.begin_attempt("ana@example.com", "192.0.2.1")
+        second = throttle.begin_attempt("ana@example.com", "192.0.2.1")
+        throttle.forgive(first)
+        db.session.commit()
+        throttle.forgive(second)
+        db.session.commit()
+    assert fetch(LoginAttempt) == []
