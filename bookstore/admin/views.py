@@ -1,6 +1,6 @@
 """Pages for the people who run the store, and the one on which a listing is reported to them."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -12,12 +12,6 @@ from .forms import REASONS, REPORT_STATES, ROLES, ReportForm, RoleForm
 from .models import ReportStatus
 
 bp = Blueprint("admin", __name__)
-
-
-@bp.app_template_test("page")
-def is_page(endpoint: str) -> bool:
-    """Whether the application has a page of this name."""
-    return endpoint in current_app.view_functions
 
 
 @bp.get("/admin/")

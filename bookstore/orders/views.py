@@ -5,7 +5,6 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _, lazy_gettext as _l
 
 from ..accounts.access import login_required, me, staff_required
-from ..accounts.forms import EmptyForm
 from ..columns import utcnow
 from ..errors import InvalidInput
 from ..payments.gateway import abandon
@@ -79,7 +78,7 @@ def rate(purchase_id: int) -> ResponseReturnValue:
 def sales() -> ResponseReturnValue:
     """What others bought from the visitor."""
     page = services.sales_of(me(), request.args.get("after"))
-    return render_template("orders/sales.html", page=page, form=EmptyForm())
+    return render_template("orders/sales.html", page=page)
 
 
 @bp.get("/admin/purchases")

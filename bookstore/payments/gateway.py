@@ -88,7 +88,8 @@ def open_session(purchase: Purchase, amount: Decimal) -> tuple[str, str]:
 def abandon(session_id: str | None) -> None:
     """Close the page of a payment that is not wanted any more, if there is one; best effort.
 
-    Should the buyer pay all the same, the message about it makes a refund due.
+    Should the buyer pay all the same, the message about it settles a purchase that still waits; else a
+    refund is due.
     """
     if not session_id or not enabled():
         return

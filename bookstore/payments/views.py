@@ -5,8 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _, lazy_gettext as _l
 from wtforms import SelectChoice
 
-from ..accounts.access import login_required, me, staff_required
-from ..accounts.forms import EmptyForm
+from ..accounts.access import admin_required, login_required, me, staff_required
 from ..errors import InvalidInput, NotFound
 from ..extensions import csrf
 from ..i18n import money
@@ -65,12 +64,12 @@ def admin_payments() -> ResponseReturnValue:
     status = request.args.get("status")
     page = services.waiting_payments(status, request.args.get("after"))
     return render_template(
-        "admin/payments.html", page=page, status=status, statuses=PaymentStatus, labels=LABELS, form=EmptyForm()
+        "admin/payments.html", page=page, status=status, statuses=PaymentStatus, labels=LABELS, card=Method.CARD
     )
 
 
 @bp.post("/admin/payments/<id:payment_id>/confirm")
-@staff_required
+@admin_required
 def confirm(payment_id: int) -> ResponseReturnValue:
     """The money is there."""
     services.confirm_payment(payment_id, me())
@@ -79,7 +78,7 @@ def confirm(payment_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/admin/payments/<id:payment_id>/refund")
-@staff_required
+@admin_required
 def refund(payment_id: int) -> ResponseReturnValue:
     """The money went back."""
     services.refund_payment(payment_id, me())

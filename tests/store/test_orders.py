@@ -138,6 +138,8 @@ def test_cancelling_after_paying_makes_a_refund_due(trade, fetch):
     trade.cancel(trade.seller)
     assert (trade.states, trade.stock) == (("cancelled", "refund_due", "cancelled"), 5)
     payment = fetch(Payment)[0].id
+    # The overview leads there.
+    assert "/admin/payments?status=refund_due" in trade.staff.get("/admin/").text
     assert "Refund due" in trade.staff.get("/admin/payments?status=refund_due").text
     assert trade.staff.post(f"/admin/payments/{payment}/refund").status_code == 302
     assert trade.states[1] == "refunded"
@@ -145,13 +147,16 @@ def test_cancelling_after_paying_makes_a_refund_due(trade, fetch):
     assert [entry.action for entry in fetch(AuditEntry)] == ["payment.refund"]
 
 
-def test_bank_transfer_waits_for_the_staff(trade, fetch):
+def test_bank_transfer_waits_for_an_administrator(trade, fetch, make, browser):
     assert trade.pay("Bank Transfer").status_code == 302
     assert trade.states == ("placed", "pending", None)
     trade.deliver()
     assert trade.ship().status_code == 409
     payment = fetch(Payment)[0].id
-    assert trade.buyer.post(f"/admin/payments/{payment}/confirm").status_code == 403
+    support = browser(make.user(role="support"))
+    assert "Money received" not in support.get("/admin/payments").text
+    for visitor in (trade.buyer, support):
+        assert visitor.post(f"/admin/payments/{payment}/confirm").status_code == 403
     assert trade.staff.post(f"/admin/payments/{payment}/confirm").status_code == 302
     assert trade.staff.post(f"/admin/payments/{payment}/confirm").status_code == 409
     assert trade.states == ("paid", "completed", "pending")
