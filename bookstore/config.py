@@ -188,7 +188,8 @@ def engine_options(url: URL, environ: Mapping[str, str]) -> dict[str, Any]:
         # An error's text goes to the log, and values are people's.
         "hide_parameters": True,
         "isolation_level": "READ COMMITTED",
-        "pool_pre_ping": True,
+        # A session ends what it left open itself; the pool would ask the server once more.
+        "pool_reset_on_return": None,
         "pool_recycle": 280,
         "pool_timeout": 5,
         # One connection for each thread of a worker.

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from flask_babel import lazy_gettext as _l
@@ -35,15 +36,26 @@ class Page(Generic[Row]):
     next_cursor: str | None
 
 
-def newest_first(query: Select[Row], key: InstrumentedAttribute[int], after: str | None) -> Page[Row]:
+def newest_first(
+    query: Select[Any],
+    key: InstrumentedAttribute[int],
+    after: str | None,
+    make: Callable[[Any], Row] = itemgetter(0),
+) -> Page[Row]:
     """Run ``query`` for the page that follows the cursor ``after``, highest key first.
+
+    Args:
+        query: what to list.
+        key: what it is listed by.
+        after: the cursor, if not the first page.
+        make: makes what is listed of a row; without it, that is the row's first column.
 
     Raises:
         BadCursor: the cursor is none that this module made.
     """
     if after:
         query = query.where(key < decode_cursor(after))
-    rows = db.session.scalars(query.order_by(key.desc()).limit(PAGE_SIZE + 1)).all()
+    rows = tuple(map(make, db.session.execute(query.order_by(key.desc()).limit(PAGE_SIZE + 1))))
     more = len(rows) > PAGE_SIZE
     rows = rows[:PAGE_SIZE]
     return Page(rows, encode_cursor(getattr(rows[-1], key.key)) if more else None)

@@ -1,15 +1,19 @@
 """Small things that the views share."""
 
+from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import request
+from flask import Flask, current_app, render_template, request, session
 from flask_babel import LazyString, lazy_gettext as _l
+from flask_login import current_user
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter, Map
 from wtforms import Form, IntegerField, StringField, ValidationError
 
+from .i18n import language
 from .pagination import MAX_ID
 
 
@@ -32,6 +36,25 @@ def local_path(target: str | None) -> str | None:
         return None
     parts = urlsplit(target)
     return None if parts.scheme or parts.netloc else target
+
+
+def render_page(template: str, **shown: Hashable) -> str | bytes:
+    """Render a page that shows nothing but ``shown``, its address and its visitor.
+
+    A stranger's page is kept by all that, so it is never an old one: what is shown was read for this request. Most
+    visitors look at the same few pages, and rendering takes longer than reading.
+    """
+    if session or current_user.is_authenticated:
+        return render_template(template, **shown)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return _strangers_page(app, language(), request.full_path, template, tuple(shown.items()))
+
+
+@lru_cache(128)
+def _strangers_page(
+    _app: Flask, _language: str, _address: str, template: str, shown: tuple[tuple[str, Hashable], ...]
+) -> bytes:
+    return render_template(template, **dict(shown)).encode()
 
 
 class StoreForm(FlaskForm):

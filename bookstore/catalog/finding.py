@@ -13,14 +13,15 @@ asked of a book is looked up by key for each row of the lead.
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from ..accounts.models import User
 from ..extensions import db
@@ -33,6 +34,7 @@ from ..pagination import (
     encode_cursor,
     encode_position,
 )
+from .cards import Card, card_columns
 from .models import Book, BookStatus, BookTerm
 from .search import query_terms
 
@@ -83,13 +85,34 @@ class _Order:
 
 @dataclass(frozen=True)
 class _Lead:
-    """Rows to find a page along: a word's, or those of an index of ``books`` that meet ``where``."""
+    """Rows to find a page along: a word's, or those of an index of ``books`` that meet some of the filters."""
 
     index: str
-    where: ColumnElement[bool] | None = None
-    term: str | None = None
+    filters: tuple[str, ...] = ()
+    word: int | None = None
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """What searches have in common that differ in their values alone: they share their statements.
+
+    To write a statement and to look up its SQL takes as long as to fetch a page, so it is done once for each shape.
+    """
+
+    sort: Sort
+    words: int
+    filters: tuple[str, ...]
+
+
+# The filters, and what they ask of a book; their values are the search's fields of the same name.
+_FILTERS: Mapping[str, Callable[[BindParameter[Any]], ColumnElement[bool]]] = {
+    "condition": lambda wanted: Book.condition == wanted,
+    "category": lambda wanted: Book.category == wanted,
+    "language": lambda wanted: Book.language == wanted,
+    "price_min": lambda wanted: Book.price >= wanted,
+    "price_max": lambda wanted: Book.price <= wanted,
+    "in_stock": lambda _wanted: Book.stock > 0,
+}
 _ORDERS = {
     Sort.NEWEST: _Order("ix_books_status", None, True),
     Sort.PRICE: _Order("ix_books_status_price", Book.price, False),
@@ -98,8 +121,8 @@ _ORDERS = {
 }
 
 
-def find(search: Search, after: str | None) -> Page[Book]:
-    """A page of the books that are on sale and meet a search, sellers loaded.
+def find(search: Search, after: str | None) -> Page[Card]:
+    """A page of the books that are on sale and meet a search.
 
     A page with room left can have a cursor all the same: one page looks at no more than so many rows.
 
@@ -109,27 +132,31 @@ def find(search: Search, after: str | None) -> Page[Book]:
     start = _read_cursor(search.sort, after) if after else None
     terms = query_terms(search.q)
     if search.q and not terms:
-        return Page([], None)
-    leads = _narrow_leads(search, terms)
+        return Page((), None)
+    asked = {name: getattr(search, name) for name in _FILTERS if getattr(search, name) not in ("", None, False)}
+    shape = _Shape(search.sort, len(terms), tuple(asked))
+    asked |= {_word(number): term for number, term in enumerate(terms)}
+    leads = _narrow_leads(shape)
     if len(leads) > 1 or any(not _in_order(lead, search.sort) for lead in leads):
-        counts = _counts(leads, FEW * len(leads))
+        counts = _counts(leads, asked, FEW * len(leads))
         if 0 in counts:
-            return Page([], None)
+            return Page((), None)
         if min(counts) <= FEW * len(leads):
-            return _page(search, terms, leads[counts.index(min(counts))], start, None)
-    return _page_in_order(search, terms, leads, start)
+            return _page(shape, asked, leads[counts.index(min(counts))], start, None)
+    return _page_in_order(shape, asked, leads, start)
 
 
-def _page_in_order(search: Search, terms: Sequence[str], leads: Sequence[_Lead], start: Position | None) -> Page[Book]:
-    order = _ORDERS[search.sort]
-    lead = next((lead for lead in leads if _in_order(lead, search.sort)), _Lead(order.index))
-    conditions = len(leads) + bool(search.condition) + search.in_stock
-    end = _window(lead, order, start) if conditions > (lead in leads) else None
-    page = _page(search, terms, lead, start, end)
+def _page_in_order(
+    shape: _Shape, asked: Mapping[str, Any], leads: Sequence[_Lead], start: Position | None
+) -> Page[Card]:
+    lead = next((lead for lead in leads if _in_order(lead, shape.sort)), _Lead(_ORDERS[shape.sort].index))
+    conditions = len(leads) + ("condition" in shape.filters) + ("in_stock" in shape.filters)
+    end = _window(shape, asked, lead, start) if conditions > (lead in leads) else None
+    page = _page(shape, asked, lead, start, end)
     if end and len(page.rows) < PAGE_SIZE and leads:
-        counts = _counts(leads, MANY)
+        counts = _counts(leads, asked, MANY)
         if min(counts) <= MANY:
-            return _page(search, terms, leads[counts.index(min(counts))], start, None)
+            return _page(shape, asked, leads[counts.index(min(counts))], start, None)
     return page
 
 
@@ -149,20 +176,18 @@ def _cursor(sort: Sort, position: Position) -> str:
     return encode_cursor(row_id) if sort is Sort.NEWEST else encode_position(sort, value, row_id)
 
 
-def _narrow_leads(search: Search, terms: Sequence[str]) -> list[_Lead]:
-    leads = [_Lead("PRIMARY", term=term) for term in terms]
-    if search.category:
-        leads.append(_Lead("ix_books_status_category", Book.category == search.category))
-    if search.language:
-        leads.append(_Lead("ix_books_status_language", Book.language == search.language))
-    if prices := _prices(search):
-        leads.append(_Lead("ix_books_status_price", and_(*prices)))
-    return leads
+def _word(number: int) -> str:
+    return f"word_{number}"
 
 
-def _prices(search: Search) -> list[ColumnElement[bool]]:
-    low, high = search.price_min, search.price_max
-    return [*([Book.price >= low] if low is not None else []), *([Book.price <= high] if high is not None else [])]
+def _narrow_leads(shape: _Shape) -> Sequence[_Lead]:
+    leads = [_Lead("PRIMARY", word=number) for number in range(shape.words)]
+    for name in ("category", "language"):
+        if name in shape.filters:
+            leads.append(_Lead(f"ix_books_status_{name}", (name,)))
+    if prices := tuple(name for name in ("price_min", "price_max") if name in shape.filters):
+        leads.append(_Lead("ix_books_status_price", prices))
+    return tuple(leads)
 
 
 def _in_order(lead: _Lead, sort: Sort) -> bool:
@@ -170,81 +195,100 @@ def _in_order(lead: _Lead, sort: Sort) -> bool:
     return lead.index == _ORDERS[sort].index or (sort is Sort.NEWEST and lead.index != "ix_books_status_price")
 
 
-def _counts(leads: Sequence[_Lead], most: int) -> Sequence[int]:
+def _counts(leads: Sequence[_Lead], asked: Mapping[str, Any], most: int) -> Sequence[int]:
     """How many rows each lead has, but no more than needed to know that they are more than ``most``."""
-    limited = [_rows(lead, literal(1)).limit(most + 1).subquery() for lead in leads]
-    counts = [select(func.count()).select_from(rows).scalar_subquery() for rows in limited]
-    return tuple(db.session.execute(select(*counts)).one())
+    return tuple(db.session.execute(_counting(leads), {**asked, "most": most + 1}).one())
+
+
+@lru_cache(256)
+def _counting(leads: Sequence[_Lead]) -> Select[Any]:
+    limited = [_rows(lead, literal(1)).limit(bindparam("most", type_=Integer)).subquery() for lead in leads]
+    return select(*(select(func.count()).select_from(rows).scalar_subquery() for rows in limited))
 
 
 def _rows(lead: _Lead, *columns: Any) -> Select[Any]:
     """All rows of a lead by itself."""
     query = select(*columns)
-    if lead.term is not None:
-        return query.select_from(BookTerm).where(BookTerm.term == lead.term)
+    if lead.word is not None:
+        return query.select_from(BookTerm).where(BookTerm.term == bindparam(_word(lead.word)))
     query = query.select_from(Book).with_hint(Book, f"FORCE INDEX ({lead.index})", "mysql")
-    query = query.where(Book.status == BookStatus.ACTIVE)
-    return query if lead.where is None else query.where(lead.where)
+    return query.where(Book.status == BookStatus.ACTIVE, *_filtered(lead.filters))
 
 
-def _window(lead: _Lead, order: _Order, start: Position | None) -> Position | None:
+def _filtered(names: Sequence[str]) -> list[ColumnElement[bool]]:
+    return [_FILTERS[name](bindparam(name)) for name in names]
+
+
+def _window(shape: _Shape, asked: Mapping[str, Any], lead: _Lead, start: Position | None) -> Position | None:
     """Where a page must end at the latest; None if the lead ends before."""
-    key = BookTerm.book_id if lead.term is not None else Book.id
-    value = literal(None) if order.column is None else order.column
-    query = _rows(lead, value, key).order_by(*_sorted(order, key)).offset(WINDOW - 1).limit(1)
-    if start:
-        query = query.where(_beyond(order, key, start))
-    row = db.session.execute(query).one_or_none()
+    query = _last_of_window(shape.sort, lead, start is not None)
+    values = {**asked, **_bound("start", start), "skipped": WINDOW - 1}
+    row = db.session.execute(query, values).one_or_none()
     return (row[0], row[1]) if row else None
 
 
+@lru_cache(256)
+def _last_of_window(sort: Sort, lead: _Lead, goes_on: bool) -> Select[Any]:
+    order = _ORDERS[sort]
+    key = BookTerm.book_id if lead.word is not None else Book.id
+    value = literal(None) if order.column is None else order.column
+    query = _rows(lead, value, key).order_by(*_sorted(order, key))
+    if goes_on:
+        query = query.where(_beyond(order, key))
+    return query.offset(bindparam("skipped", type_=Integer)).limit(1)
+
+
 def _page(
-    search: Search, terms: Sequence[str], lead: _Lead, start: Position | None, end: Position | None
-) -> Page[Book]:
-    order = _ORDERS[search.sort]
-    query, key = _matches(search, terms, lead)
-    if start:
-        query = query.where(_beyond(order, key, start))
-    if end:
-        query = query.where(_up_to(order, key, end))
+    shape: _Shape, asked: Mapping[str, Any], lead: _Lead, start: Position | None, end: Position | None
+) -> Page[Card]:
+    query = _listing(shape, lead, start is not None, end is not None)
+    found = db.session.execute(query, {**asked, **_bound("start", start), **_bound("end", end)})
+    cards = tuple(map(Card._make, found))
+    if len(cards) > PAGE_SIZE:
+        cards = cards[:PAGE_SIZE]
+        column = _ORDERS[shape.sort].column
+        end = (None if column is None else getattr(cards[-1], column.key), cards[-1].id)
+    return Page(cards, _cursor(shape.sort, end) if end else None)
+
+
+def _bound(name: str, position: Position | None) -> dict[str, Any]:
+    return {f"{name}_value": position[0], f"{name}_id": position[1]} if position else {}
+
+
+@lru_cache(256)
+def _listing(shape: _Shape, lead: _Lead, goes_on: bool, ends: bool) -> Select[Any]:
+    """The cards of a page; ``goes_on`` and ``ends`` tell whether it has a start and an end."""
+    order = _ORDERS[shape.sort]
+    query, key = _matches(shape, lead)
+    if goes_on:
+        query = query.where(_beyond(order, key))
+    if ends:
+        query = query.where(_up_to(order, key))
     picked = query.order_by(*_sorted(order, key)).limit(PAGE_SIZE + 1).subquery()
-    books = db.session.scalars(
-        select(Book)
+    return (
+        select(*card_columns())
+        .select_from(Book)
         .join(picked, picked.c.id == Book.id)
-        .options(joinedload(Book.seller, innerjoin=True).load_only(User.name))
+        .join(User, User.id == Book.seller_id)
         .order_by(*_sorted(order, Book.id))
-    ).all()
-    if len(books) > PAGE_SIZE:
-        books = books[:PAGE_SIZE]
-        last = books[-1]
-        end = (None if order.column is None else getattr(last, order.column.key), last.id)
-    return Page(books, _cursor(search.sort, end) if end else None)
+    )
 
 
-def _matches(search: Search, terms: Sequence[str], lead: _Lead) -> tuple[Select[Any], InstrumentedAttribute[int]]:
+def _matches(shape: _Shape, lead: _Lead) -> tuple[Select[Any], InstrumentedAttribute[int]]:
     """The ids of all books that meet a search, found along a lead."""
-    words = {term: aliased(BookTerm) for term in terms}
-    first = words.pop(lead.term) if lead.term is not None else None
+    words = {number: aliased(BookTerm) for number in range(shape.words)}
+    first = words.pop(lead.word) if lead.word is not None else None
     key = Book.id if first is None else first.book_id
     query = select(key.label("id")).select_from(Book if first is None else first)
-    for term, word in words.items():
-        query = query.join(word, and_(word.book_id == key, word.term == term))
+    for number, word in words.items():
+        query = query.join(word, and_(word.book_id == key, word.term == bindparam(_word(number))))
     if first is None:
         query = query.with_hint(Book, f"FORCE INDEX ({lead.index})", "mysql")
     else:
-        query = query.join(Book, Book.id == key).where(first.term == lead.term)
+        query = query.join(Book, Book.id == key).where(first.term == bindparam(_word(lead.word or 0)))
     # MySQL knows nothing of how often words meet and would at times begin with the wrong table.
-    return query.prefix_with("STRAIGHT_JOIN", dialect="mysql").where(*_conditions(search)), key
-
-
-def _conditions(search: Search) -> list[ColumnElement[bool]]:
-    wanted = ((Book.condition, search.condition), (Book.category, search.category), (Book.language, search.language))
-    conditions: list[ColumnElement[bool]] = [Book.status == BookStatus.ACTIVE]
-    conditions += [column == value for column, value in wanted if value]
-    conditions += _prices(search)
-    if search.in_stock:
-        conditions.append(Book.stock > 0)
-    return conditions
+    query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    return query.where(Book.status == BookStatus.ACTIVE, *_filtered(shape.filters)), key
 
 
 def _sorted(order: _Order, key: InstrumentedAttribute[int]) -> list[ColumnElement[Any]]:
@@ -252,28 +296,29 @@ def _sorted(order: _Order, key: InstrumentedAttribute[int]) -> list[ColumnElemen
     return [column.desc() if order.descending else column.asc() for column in columns]
 
 
-def _beyond(order: _Order, key: InstrumentedAttribute[int], position: Position) -> ColumnElement[bool]:
+def _beyond(order: _Order, key: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     further = operator.lt if order.descending else operator.gt
-    return _side(order, key, position, further, further)
+    return _side(order, key, "start", further, further)
 
 
-def _up_to(order: _Order, key: InstrumentedAttribute[int], position: Position) -> ColumnElement[bool]:
+def _up_to(order: _Order, key: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     if order.descending:
-        return _side(order, key, position, operator.gt, operator.ge)
-    return _side(order, key, position, operator.lt, operator.le)
+        return _side(order, key, "end", operator.gt, operator.ge)
+    return _side(order, key, "end", operator.lt, operator.le)
 
 
 def _side(
     order: _Order,
     key: InstrumentedAttribute[int],
-    position: Position,
+    position: str,
     apart: Callable[[Any, Any], Any],
     tied: Callable[[Any, Any], Any],
 ) -> ColumnElement[bool]:
     """Rows on one side of a position; ``tied`` compares the ids of those with the same value."""
-    value, row_id = position
+    row_id = bindparam(f"{position}_id")
     if order.column is None:
         return tied(key, row_id)  # type: ignore[no-any-return]
+    value = bindparam(f"{position}_value")
     or_same = operator.le if apart is operator.lt else operator.ge
     # The first part says nothing new, but indexes are used for it and not for the second.
     return and_(or_same(order.column, value), or_(apart(order.column, value), tied(key, row_id)))

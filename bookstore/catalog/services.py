@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import joinedload
 
 from ..accounts.models import Role, User
 from ..errors import Forbidden, NotFound, StoreError
@@ -15,6 +15,7 @@ from ..extensions import db
 from ..orders.models import Purchase, PurchaseStatus, Rating
 from ..pagination import Page, newest_first
 from . import covers
+from .cards import Card, cards
 from .covers import Cover
 from .models import Book, BookStatus, Category, Condition, Language
 from .search import index_book
@@ -50,8 +51,50 @@ class BookData:
     isbn: str | None = None
 
 
-def book_page(book_id: int, visitor: User | None) -> Book:
-    """A book with its seller, for whoever may see it.
+class Details(NamedTuple):
+    """A book on its own page, with what is said of its seller."""
+
+    id: int
+    title: str
+    author: str
+    description: str
+    condition: str
+    condition_notes: str
+    category: str
+    language: str
+    isbn: str | None
+    price: Decimal
+    stock: int
+    status: str
+    cover: str | None
+    seller_id: int
+    seller: str
+    rating_count: int
+    rating_sum: int
+
+
+_DETAILS = (
+    select(
+        *(getattr(Book, name) for name in Details._fields if name not in ("seller", "rating_count", "rating_sum")),
+        User.name,
+        User.rating_count,
+        User.rating_sum,
+    )
+    .select_from(Book)
+    .join(User, User.id == Book.seller_id)
+    .where(Book.id == bindparam("book"))
+)
+# An index has each author's books in the order of ids.
+_OTHERS = (
+    cards()
+    .where(Book.author == bindparam("author"), Book.status == BookStatus.ACTIVE, Book.id != bindparam("book"))
+    .order_by(Book.id.desc())
+    .limit(SAME_AUTHOR)
+)
+
+
+def book_page(book_id: int, visitor: User | None) -> Details:
+    """A book, for whoever may see it.
 
     One that is not on sale is shown to its seller, to those who bought it, and to the store's staff.
 
@@ -59,9 +102,10 @@ def book_page(book_id: int, visitor: User | None) -> Book:
         NotFound: there is no such book, or it is paused.
         Gone: it is archived.
     """
-    book = db.session.scalar(select(Book).where(Book.id == book_id).options(joinedload(Book.seller, innerjoin=True)))
-    if book is None:
+    row = db.session.execute(_DETAILS, {"book": book_id}).one_or_none()
+    if row is None:
         raise NotFound(_l("There is no such book here."))
+    book = Details._make(row)
     if book.status == BookStatus.ACTIVE or (visitor and _may_see(book, visitor)):
         return book
     if book.status == BookStatus.PAUSED:
@@ -69,19 +113,16 @@ def book_page(book_id: int, visitor: User | None) -> Book:
     raise Gone
 
 
-def _may_see(book: Book, visitor: User) -> bool:
+def _may_see(book: Details, visitor: User) -> bool:
     if visitor.id == book.seller_id or visitor.role != Role.USER:
         return True
     bought = exists().where(Purchase.book_id == book.id, Purchase.buyer_id == visitor.id)
     return bool(db.session.scalar(select(bought)))
 
 
-def others_by_author(book: Book) -> Sequence[Book]:
-    """The newest other books of the same author that are on sale, sellers loaded."""
-    # An index has each author's books in the order of ids.
-    query = select(Book).where(Book.author == book.author, Book.status == BookStatus.ACTIVE, Book.id != book.id)
-    query = query.order_by(Book.id.desc()).limit(SAME_AUTHOR)
-    return db.session.scalars(query.options(joinedload(Book.seller, innerjoin=True))).all()
+def others_by_author(book: Details) -> Sequence[Card]:
+    """The newest other books of the same author that are on sale."""
+    return tuple(map(Card._make, db.session.execute(_OTHERS, {"author": book.author, "book": book.id})))
 
 
 def seller_page(user_id: int) -> User:
@@ -104,15 +145,14 @@ def latest_ratings(seller: User) -> Sequence[Rating]:
     return db.session.scalars(query).all()
 
 
-def books_of(seller: User, after: str | None, *, paused: bool = False) -> Page[Book]:
-    """A page of a seller's books that are on sale, or on sale and paused, newest first; the seller is loaded."""
-    query = select(Book).where(
-        Book.seller_id == seller.id, Book.status.in_(_LISTED) if paused else Book.status == BookStatus.ACTIVE
-    )
-    return newest_first(query.options(joinedload(Book.seller, innerjoin=True)), Book.id, after)
+def books_of(seller: User, after: str | None, *, paused: bool = False) -> Page[Card]:
+    """A page of a seller's books that are on sale, or on sale and paused, newest first."""
+    states = _LISTED if paused else (BookStatus.ACTIVE,)
+    query = cards().where(Book.seller_id == seller.id, Book.status.in_(states))
+    return newest_first(query, Book.id, after, Card._make)
 
 
-def copies_sold(books: Sequence[Book]) -> Mapping[int, int]:
+def copies_sold(books: Sequence[Card]) -> Mapping[int, int]:
     """How many copies of each of some books were sold, by the book's id."""
     query = (
         select(Purchase.book_id, func.sum(Purchase.quantity))

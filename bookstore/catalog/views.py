@@ -1,7 +1,7 @@
 """Pages of the catalogue."""
 
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,51 +18,31 @@ from ..accounts.forms import EmptyForm
 from ..accounts.models import User
 from ..i18n import LANGUAGES, language, money
 from ..orders.services import MAX_QUANTITY
+from ..web import render_page
 from . import covers, labels, services
+from .cards import Card
 from .covers import NoPlace
 from .finding import Search, find
 from .forms import BookForm, FilterForm
 from .models import Book, BookStatus, Category, Language
+from .services import Details
 
 bp = Blueprint("catalog", __name__)
 HOME_BOOKS = 8
-
-
-class Card(NamedTuple):
-    """What a book's card shows."""
-
-    id: int
-    title: str
-    author: str
-    description: str
-    seller: str
-    condition: str
-    price: Decimal
-    stock: int
-    cover: str | None
+_SEARCH_FIELDS = frozenset(field.name for field in fields(Search))
 
 
 @bp.app_template_global()
-def card_front(book: Book) -> Markup:
-    """The card of a book, without what is the visitor's own."""
-    card = Card(
-        book.id,
-        book.title,
-        book.author,
-        book.description,
-        book.seller.name,
-        book.condition,
-        book.price,
-        book.stock,
-        book.cover,
-    )
-    return _card_front(language(), current_app.config["CURRENCY"], card)
+def card_fronts(books: Sequence[Card]) -> list[tuple[Card, Markup]]:
+    """Some books, each with its card, which lacks what is the visitor's own."""
+    code, currency = language(), current_app.config["CURRENCY"]
+    return [(book, _card_front(code, currency, book)) for book in books]
 
 
 @lru_cache(1024)
-def _card_front(_language: str, _currency: str, card: Card) -> Markup:
+def _card_front(_language: str, _currency: str, book: Card) -> Markup:
     # Kept by all that it shows: most visitors look at the same shelves, and rendering is most of a page's time.
-    return Markup(current_app.jinja_env.get_template("catalog/_card.html").render(book=card))  # noqa: S704 - escaped
+    return Markup(current_app.jinja_env.get_template("catalog/_card.html").render(book=book))  # noqa: S704 - escaped
 
 
 @bp.app_template_filter()
@@ -77,7 +57,7 @@ def _condition(value: str, code: str) -> str:
 
 
 @bp.app_template_filter()
-def stars(seller: User) -> str:
+def stars(seller: User | Details) -> str:
     """The average of a seller's ratings, such as 4.6, written the local way."""
     return str(format_decimal(seller.rating_sum / seller.rating_count, "0.0"))
 
@@ -86,35 +66,42 @@ def stars(seller: User) -> str:
 def home() -> ResponseReturnValue:
     """Welcome, and the newest books."""
     page = find(Search(), None)
-    return render_template("catalog/home.html", books=page.rows[:HOME_BOOKS], most=MAX_QUANTITY)
+    return render_page("catalog/home.html", books=tuple(page.rows[:HOME_BOOKS]), most=MAX_QUANTITY)
+
+
+class Asked(NamedTuple):
+    """What a visitor looks for, and the parts of the page that depend on that alone."""
+
+    search: Search | None
+    form: Markup
+    filters: tuple[tuple[str, str], ...] = ()
+    sorts: tuple[tuple[str, str, bool], ...] = ()
 
 
 @bp.get("/book/catalog")
 def catalog() -> ResponseReturnValue:
     """The books on sale that meet a search, page by page."""
-    form = FilterForm(request.args)
-    if not form.validate():
-        fields = render_template("catalog/_filters.html", form=form)
-        return render_template("catalog/catalog.html", form=form, fields=fields, search=Search(), page=None), 422
-    search = form.search()
-    page = find(search, request.args.get("after"))
-    plain = not search.args(q="")
-    return render_template(
-        "catalog/catalog.html",
-        form=form,
-        fields=_plain_fields(language()) if plain else render_template("catalog/_filters.html", form=form),
-        search=search,
-        filters=list(_filters(search)),
-        sorts=labels.SORTS,
-        page=page,
-        most=MAX_QUANTITY,
+    args = tuple((name, value) for name, value in request.args.items(multi=True) if name in _SEARCH_FIELDS)
+    asked = _asked(language(), current_app.config["CURRENCY"], args)
+    if asked.search is None:
+        return render_template("catalog/catalog.html", asked=asked, search=Search(), page=None), 422
+    page = find(asked.search, request.args.get("after"))
+    return render_page("catalog/catalog.html", asked=asked, search=asked.search, page=page, most=MAX_QUANTITY)
+
+
+@lru_cache(256)
+def _asked(_language: str, _currency: str, args: tuple[tuple[str, str], ...]) -> Asked:
+    # Kept by all that it shows: to make a form and its fields takes longer than to find the books.
+    form = FilterForm(MultiDict(args))
+    search = form.search() if form.validate() else None
+    shown = Markup(render_template("catalog/_filters.html", form=form))  # noqa: S704 - escaped
+    if search is None:
+        return Asked(None, shown)
+    sorts = (
+        (str(name), url_for("catalog.catalog", **search.args(sort=value)), value == search.sort)
+        for value, name in labels.SORTS.items()
     )
-
-
-@lru_cache(len(LANGUAGES))
-def _plain_fields(code: str) -> str:
-    # The fields of a search without filters, as most are: to make them takes a third of the time of a page.
-    return render_template("catalog/_filters.html", form=FilterForm(MultiDict()))
+    return Asked(search, shown, tuple(_filters(search)), tuple(sorts))
 
 
 def _filters(search: Search) -> Iterator[tuple[str, str]]:
@@ -136,12 +123,14 @@ def _filters(search: Search) -> Iterator[tuple[str, str]]:
 def book(book_id: int) -> ResponseReturnValue:
     """Everything about a book, and the form to buy it."""
     found = services.book_page(book_id, me() if current_user.is_authenticated else None)
-    return render_template(
+    category = labels.CATEGORIES.get(found.category) if found.category != Category.OTHER else None
+    book_language = labels.LANGUAGES.get(found.language) if found.language != Language.OTHER else None
+    return render_page(
         "catalog/book.html",
         book=found,
         others=services.others_by_author(found),
-        category=labels.CATEGORIES.get(found.category) if found.category != Category.OTHER else None,
-        book_language=labels.LANGUAGES.get(found.language) if found.language != Language.OTHER else None,
+        category=category and str(category),
+        book_language=book_language and str(book_language),
         on_sale=found.status == BookStatus.ACTIVE,
         most=MAX_QUANTITY,
     )
