@@ -207,7 +207,7 @@ def gunicorn(app: str, environment: dict[str, str], *, workers: int, path: str) 
     port = free_port()
     settings = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "PYTHONUNBUFFERED": "1"}
     # As the image sets it.
-    settings["MALLOC_MMAP_THRESHOLD_"] = "1048576"
+    settings["GLIBC_TUNABLES"] = "glibc.malloc.mmap_threshold=1048576:glibc.malloc.hugetlb=1"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--config", config, app],

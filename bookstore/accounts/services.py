@@ -130,8 +130,8 @@ def find(email: str) -> User | None:
     return db.session.scalar(select(User).where(User.email == email, User.deleted_at.is_(None)))
 
 
-def authenticate(email: str, password: str, address: str, device: tuple[int, str] | None = None) -> User:
-    """Return the user whom e-mail and password belong to.
+def log_in(email: str, password: str, address: str, device: tuple[int, str] | None = None) -> User:
+    """Start a session of the user whom e-mail and password belong to, and leave its token with the user object.
 
     Args:
         email: as typed.
@@ -154,7 +154,7 @@ def authenticate(email: str, password: str, address: str, device: tuple[int, str
     attempt = throttle.begin_attempt(counted_for, address)
     user = find(known_form)
     if user is not None and _password_fits(user, password):
-        _welcome(user, password, attempt)
+        _open_session(user, password, attempt)
         return user
     wait_since(started)
     raise BadCredentials
@@ -191,20 +191,21 @@ def _password_fits(user: User | None, password: str) -> bool:
     return verify_password(user.password_hash, password)
 
 
-def _welcome(user: User, password: str, attempt: LoginAttempt) -> None:
+def _open_session(user: User, password: str, attempt: LoginAttempt) -> None:
+    """In one transaction: a commit waits for the disk."""
     throttle.forgive(attempt)
     if needs_rehash(user.password_hash):
         user.password_hash = hash_password(password)
-    db.session.commit()
-
-
-def open_session(user: User) -> None:
-    """Start a session: store its hash, and leave the token with the user object."""
-    token = secrets.token_urlsafe(32)
+    user.session_token = secrets.token_urlsafe(32)
     lifetime = current_app.config["PERMANENT_SESSION_LIFETIME"]
-    db.session.add(UserSession(token_hash=session_hash(token), user_id=user.id, expires_at=utcnow() + lifetime))
+    # Only the token's hash is stored.
+    db.session.add(
+        UserSession(token_hash=session_hash(user.session_token), user_id=user.id, expires_at=utcnow() + lifetime)
+    )
+    db.session.flush()
+    # What is known of the user suffices; it would be read again after the commit.
+    db.session.expunge(user)
     db.session.commit()
-    user.session_token = token
 
 
 def user_of_session(token: str) -> User | None:

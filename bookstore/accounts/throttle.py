@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from flask import current_app
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import delete, func, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import bindparam, delete, func, literal, select, union_all
 
 from ..columns import utcnow
 from ..errors import StoreError
@@ -51,6 +50,23 @@ class TooManyRequests(TooManyAttempts):
     message = _l("Too many requests like this one. Please try again later.")
 
 
+_SAME_ACCOUNT = LoginAttempt.account_hash == bindparam("account")
+_SAME_ADDRESS = LoginAttempt.address_hash == bindparam("address")
+# How often each of a limit's numbers was used up lately, and since when.
+_ATTEMPTS = union_all(
+    *(
+        select(literal(which), func.count(), func.min(LoginAttempt.attempted_at)).where(
+            same, LoginAttempt.attempted_at > bindparam("since")
+        )
+        for which, same in (
+            ("per_account_and_address", _SAME_ACCOUNT & _SAME_ADDRESS),
+            ("per_account", _SAME_ACCOUNT),
+            ("per_address", _SAME_ADDRESS),
+        )
+    )
+)
+
+
 def begin_attempt(account: str, address: str, limit: Limit = LOG_IN) -> LoginAttempt:
     """Count this attempt before its password is checked, and refuse it if it is one too many.
 
@@ -75,20 +91,9 @@ def begin_attempt(account: str, address: str, limit: Limit = LOG_IN) -> LoginAtt
     # Not looked up again: a log-in of the same account from another tab may forgive, and so delete, it at any time.
     db.session.expunge(attempt)
     db.session.commit()
-    same_account = LoginAttempt.account_hash == attempt.account_hash
-    same_address = LoginAttempt.address_hash == attempt.address_hash
-    limits: tuple[tuple[ColumnElement[bool], int], ...] = (
-        (same_account & same_address, limit.per_account_and_address),
-        (same_account, limit.per_account),
-        (same_address, limit.per_address),
-    )
-    for which, most in limits:
-        count, oldest = db.session.execute(
-            select(func.count(), func.min(LoginAttempt.attempted_at)).where(
-                which, LoginAttempt.attempted_at > now - limit.window
-            )
-        ).one()
-        if count > most:
+    seen = {"account": attempt.account_hash, "address": attempt.address_hash, "since": now - limit.window}
+    for which, count, oldest in db.session.execute(_ATTEMPTS, seen).all():
+        if count > getattr(limit, which):
             db.session.execute(delete(LoginAttempt).where(LoginAttempt.id == attempt.id))
             db.session.commit()
             error = TooManyRequests() if limit.kind else TooManyAttempts()

@@ -61,7 +61,7 @@ def login() -> ResponseReturnValue:
     headers: dict[str, str] = {}
     if form.validate_on_submit():
         try:
-            user = services.authenticate(
+            user = services.log_in(
                 form.email.data, form.password.data, request.remote_addr or "", tokens.known_device()
             )
         except (services.BadCredentials, TooManyAttempts) as error:
@@ -72,7 +72,6 @@ def login() -> ResponseReturnValue:
         else:
             # Nothing of the anonymous session, its token included, lives on in the new one.
             session.clear()
-            services.open_session(user)
             login_user(user)
             session.permanent = True
             response = make_response(redirect(target))

@@ -315,10 +315,10 @@ def _side(
     tied: Callable[[Any, Any], Any],
 ) -> ColumnElement[bool]:
     """Rows on one side of a position; ``tied`` compares the ids of those with the same value."""
-    row_id = bindparam(f"{position}_id")
+    row_id: BindParameter[int] = bindparam(f"{position}_id")
     if order.column is None:
         return tied(key, row_id)  # type: ignore[no-any-return]
-    value = bindparam(f"{position}_value")
+    value: BindParameter[Any] = bindparam(f"{position}_value")
     or_same = operator.le if apart is operator.lt else operator.ge
     # The first part says nothing new, but indexes are used for it and not for the second.
     return and_(or_same(order.column, value), or_(apart(order.column, value), tied(key, row_id)))
