@@ -17,8 +17,13 @@ from lab.settings import CACHE, ROOT, VENV, LabError, Settings
 from lab.shell import as_root, install_packages, output, run, say
 
 # Where a base's packages come from, when its image cannot be pulled: sources as apt knows them.
-DEBIAN = "deb http://deb.debian.org/debian {suite} main"
-UBUNTU = "deb http://archive.ubuntu.com/ubuntu {suite}{pocket} main universe"
+KEYRINGS = Path("/usr/share/keyrings")
+DEBIAN_KEYRING = KEYRINGS / "debian-archive-keyring.gpg"
+UBUNTU_KEYRING = KEYRINGS / "ubuntu-archive-keyring.gpg"
+# Packages that bring the keyrings, on either distribution; Debian 12 has none of Ubuntu's.
+KEYRING_PACKAGES = {DEBIAN_KEYRING: "debian-archive-keyring", UBUNTU_KEYRING: "ubuntu-keyring"}
+DEBIAN = f"deb [signed-by={DEBIAN_KEYRING}] http://deb.debian.org/debian {{suite}} main"
+UBUNTU = f"deb [signed-by={UBUNTU_KEYRING}] http://archive.ubuntu.com/ubuntu {{suite}}{{pocket}} main universe"
 POCKETS = ("", "-updates", "-security")
 ARCHIVES = {
     "debian:trixie": ("trixie", [DEBIAN.format(suite="trixie")]),
@@ -101,11 +106,10 @@ def _base_image(base: str) -> str:
 def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     """Make an image from a distribution's packages."""
     suite, sources = ARCHIVES[base]
-    keyring = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+    keyring = UBUNTU_KEYRING if base.startswith("ubuntu") else DEBIAN_KEYRING
     missing = [] if shutil.which("mmdebstrap") else ["mmdebstrap"]
-    if base.startswith("ubuntu") and not keyring.exists():
-        # Debian 12 packages none: there, pull the image or use a newer machine.
-        missing.append("ubuntu-keyring")
+    if not keyring.exists():
+        missing.append(KEYRING_PACKAGES[keyring])
     if missing:
         install_packages(*missing)
     # Without manuals, as the distributions' slim images: each host gets its own copy.

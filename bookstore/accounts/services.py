@@ -8,7 +8,7 @@ from datetime import datetime
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from .. import mail
@@ -208,17 +208,20 @@ def _open_session(user: User, password: str, attempt: LoginAttempt) -> None:
     db.session.commit()
 
 
+_USER_OF_SESSION = (
+    select(User)
+    .join(UserSession, UserSession.user_id == User.id)
+    .where(
+        UserSession.token_hash == bindparam("token_hash"),
+        UserSession.expires_at > bindparam("now"),
+        User.deleted_at.is_(None),
+    )
+)
+
+
 def user_of_session(token: str) -> User | None:
     """The user whose session this is, or None when it ended or expired."""
-    user = db.session.scalar(
-        select(User)
-        .join(UserSession, UserSession.user_id == User.id)
-        .where(
-            UserSession.token_hash == session_hash(token),
-            UserSession.expires_at > utcnow(),
-            User.deleted_at.is_(None),
-        )
-    )
+    user = db.session.scalar(_USER_OF_SESSION, {"token_hash": session_hash(token), "now": utcnow()})
     if user is not None:
         user.session_token = token
     return user

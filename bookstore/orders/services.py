@@ -5,7 +5,7 @@ from datetime import datetime
 
 from flask import current_app
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.sql.elements import ColumnElement
@@ -34,6 +34,24 @@ _WITH_ALL = (
     joinedload(Purchase.payment),
     joinedload(Purchase.delivery).joinedload(Delivery.provider),
 )
+_TAKE = (
+    update(Book)
+    .where(
+        Book.id == bindparam("book"),
+        Book.status == BookStatus.ACTIVE,
+        Book.seller_id != bindparam("buyer"),
+        Book.stock >= bindparam("copies"),
+    )
+    .values(stock=Book.stock - bindparam("copies"))
+    .execution_options(synchronize_session=False)
+)
+# What a book costs, and how many purchases its buyer has not paid for.
+_PRICE = select(
+    Book.price,
+    select(func.count())
+    .where(Purchase.buyer_id == bindparam("buyer"), Purchase.status == PurchaseStatus.RESERVED)
+    .scalar_subquery(),
+).where(Book.id == bindparam("book"))
 
 
 class OutOfStock(StoreError):
@@ -93,28 +111,15 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
         raise InvalidInput(_l("The quantity must be a whole number between 1 and 100."))
     if key and (known := _made_before(buyer.id, book_id, key)):
         return known
-    taken = rows(
-        db.session.execute(
-            update(Book)
-            .where(
-                Book.id == book_id,
-                Book.status == BookStatus.ACTIVE,
-                Book.seller_id != buyer.id,
-                Book.stock >= quantity,
-            )
-            .values(stock=Book.stock - quantity),
-            execution_options={"synchronize_session": False},
-        )
-    )
-    if not taken:
+    wanted = {"book": book_id, "buyer": buyer.id, "copies": quantity}
+    if not rows(db.session.execute(_TAKE, wanted)):
         db.session.rollback()
         # The form may have come twice at the same moment, and its twin took the last copy.
         if key and (known := _made_before(buyer.id, book_id, key)):
             return known
         raise _why_not(buyer, book_id)
     # The row is locked since the UPDATE: this is the price that it is sold at.
-    held = select(func.count()).where(Purchase.buyer_id == buyer.id, Purchase.status == PurchaseStatus.RESERVED)
-    price, open_ones = db.session.execute(select(Book.price, held.scalar_subquery()).where(Book.id == book_id)).one()
+    price, open_ones = db.session.execute(_PRICE, wanted).one()
     if open_ones >= MAX_OPEN_RESERVATIONS:
         db.session.rollback()
         raise TooManyReservations
@@ -131,6 +136,9 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
     )
     db.session.add(purchase)
     try:
+        db.session.flush()
+        # It is known; it would be read again after the commit.
+        db.session.expunge(purchase)
         db.session.commit()
     except IntegrityError:
         db.session.rollback()
