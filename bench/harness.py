@@ -265,7 +265,7 @@ def _cpu_seconds(pid: str) -> float:
 
 @dataclass(frozen=True)
 class Shot:
-    """One request that wrk sends over and over."""
+    """One request that wrk sends over and over; a GET, if it has no body."""
 
     path: str
     body: str = ""
@@ -279,7 +279,7 @@ def wrk(
     shots: Sequence[Shot] = (),
     headers: Iterable[str] = (),
 ) -> Result:
-    """Load a path of a server; with ``shots`` send those POSTs in turn instead.
+    """Load a path of a server; with ``shots`` send those requests in turn instead.
 
     Raises:
         BenchError: some answers were errors, or there were none.

@@ -1,4 +1,5 @@
--- Sends the POSTs of a file in turn (lines of path, body, cookie), or, without a file, the address's GET.
+-- Sends the requests of a file in turn (lines of path, body, cookie; without a body they are GETs), or, without a file,
+-- the address's GET.
 -- Prints its figures as JSON.
 local threads = 0
 
@@ -12,11 +13,10 @@ function init(args)
   local shots = {}
   for line in io.lines(args[1]) do
     local path, body, cookie = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)$")
-    shots[#shots + 1] = wrk.format("POST", path, {
-      ["Content-Type"] = "application/x-www-form-urlencoded",
-      ["Cookie"] = cookie,
-      ["Host"] = wrk.headers["Host"],
-    }, body)
+    local headers = { ["Host"] = wrk.headers["Host"] }
+    if cookie ~= "" then headers["Cookie"] = cookie end
+    if body ~= "" then headers["Content-Type"] = "application/x-www-form-urlencoded" end
+    shots[#shots + 1] = wrk.format(body ~= "" and "POST" or "GET", path, headers, body ~= "" and body or nil)
   end
   -- The threads start at different places.
   local next = number * math.floor(#shots / 2)
