@@ -43,6 +43,9 @@ def render_page(template: str, **shown: Hashable) -> str | bytes:
 
     A stranger's page is kept by all that, so it is never an old one: what is shown was read for this request. Most
     visitors look at the same few pages, and rendering takes longer than reading.
+
+    Raises:
+        RuntimeError: the template puts something into the session, as a form with a token does.
     """
     if session or current_user.is_authenticated:
         return render_template(template, **shown)
@@ -54,7 +57,11 @@ def render_page(template: str, **shown: Hashable) -> str | bytes:
 def _strangers_page(
     _app: Flask, _language: str, _address: str, template: str, shown: tuple[tuple[str, Hashable], ...]
 ) -> bytes:
-    return render_template(template, **dict(shown)).encode()
+    page = render_template(template, **dict(shown)).encode()
+    if session:
+        # A form's token, for one, would be shown to everybody.
+        raise RuntimeError(f"{template} opened a session while it was rendered for a stranger, whose page is kept")
+    return page
 
 
 class StoreForm(FlaskForm):

@@ -1,6 +1,7 @@
 """What every page has in common: headers, languages, few queries, friendly errors."""
 
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy.exc import OperationalError
 
 import bookstore
-from bookstore import assets
+from bookstore import assets, web
 from bookstore.accounts.models import User
 from bookstore.catalog import views as catalog
 from bookstore.extensions import db
@@ -342,3 +344,41 @@ def test_models_know_no_lazy_loading():
     for model in (User, Purchase):
         for relation in model.__mapper__.relationships:
             assert relation.lazy == "raise"
+
+
+# Strangers' pages, which are kept by what they show
+
+
+@pytest.mark.parametrize("path", ["/", "/book/catalog", "/book/catalog?q=soledad", "/book/{id}"])
+def test_a_stranger_sees_each_change_at_once(make, browser, path):
+    seller = make.user(name="Ana")
+    book = make.book(seller, title="Cien años de soledad", price=Decimal(40000))
+    path = path.format(id=book.id)
+    visitor, owner = browser(), browser(seller)
+    assert "40,000" in visitor.get(path).text
+    form = {"title": "Soledad", "author": book.author, "description": "", "price": "35000", "stock": "1"}
+    assert owner.post(f"/book/edit_book/{book.id}", form).status_code == 302
+    page = visitor.get(path).text
+    assert "35,000" in page
+    assert "40,000" not in page
+    assert owner.post("/account/name", {"name": "Beatriz"}).status_code == 302
+    assert "Beatriz" in visitor.get(path).text
+
+
+def test_kept_pages_are_told_apart(make, browser):
+    seller = make.user()
+    make.book(seller, title="Cien años de soledad")
+    paths = ("/book/catalog", "/book/catalog?q=soledad", "/book/catalog?x=1", "/")
+    visitors = (browser(), browser(language="es"), browser(seller), browser(make.user(name="Zoraida")))
+    pages = [visitor.get(path).text for _ in range(2) for visitor in visitors for path in paths]
+    once, again = pages[: len(pages) // 2], pages[len(pages) // 2 :]
+    # Those of strangers are the same the second time; of the others a form's token differs.
+    assert once[:8] == again[:8]
+    assert len(set(once)) == len(once)
+    assert not any("Zoraida" in page for page in pages[:12])
+
+
+def test_a_strangers_page_must_not_open_a_session(app, monkeypatch):
+    monkeypatch.setattr(web, "render_template", lambda template, **shown: generate_csrf())
+    with app.test_request_context("/"), pytest.raises(RuntimeError, match="opened a session"):
+        web.render_page("any.html")
