@@ -9,7 +9,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
+from bookstore import extensions
 from bookstore.accounts.erasure import delete_account
 from bookstore.accounts.models import LoginAttempt, Role, User
 from bookstore.accounts.recovery import reset_password
@@ -235,3 +237,31 @@ def test_an_attempt_that_another_tab_forgave_is_no_error(app, fetch):
         throttle.forgive(second)
         db.session.commit()
     assert fetch(LoginAttempt) == []
+
+
+def end_connections(app):
+    """As a restart of MySQL does, or a firewall that forgets."""
+    engine = create_engine(app.config["SQLALCHEMY_DATABASE_URI"], poolclass=NullPool)
+    mine = text("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
+    with engine.connect() as connection:
+        for number in connection.scalars(mine).all():
+            connection.execute(text(f"KILL {number}"))
+
+
+@pytest.mark.mysql
+def test_a_connection_that_ended_while_it_was_idle_is_replaced(app, browser, monkeypatch):
+    visitor = browser()
+    assert visitor.get("/book/catalog").status_code == 200
+    end_connections(app)
+    monkeypatch.setattr(extensions, "TRUSTED_SECONDS", 0)
+    assert visitor.get("/book/catalog").status_code == 200
+
+
+@pytest.mark.mysql
+def test_a_connection_that_ended_a_moment_ago_costs_one_page(app, browser):
+    visitor = browser()
+    assert visitor.get("/book/catalog").status_code == 200
+    end_connections(app)
+    statuses = [visitor.get("/book/catalog").status_code for _ in range(4)]
+    assert statuses.count(503) <= 1, statuses
+    assert statuses[2:] == [200, 200]
