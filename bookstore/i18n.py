@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from babel.dates import format_skeleton
 from babel.numbers import format_currency
-from flask import Flask, Response, current_app, request, url_for
+from flask import Flask, Response, current_app, g, request, url_for
 from flask_babel import format_datetime, get_locale, get_translations, to_user_timezone
 
 from .extensions import babel
@@ -52,8 +52,16 @@ def choose_language() -> str:
 
 def language() -> str:
     """Code of the language of the present page."""
-    locale = get_locale()
-    return locale.language if locale else "en"
+    try:
+        # Asked some fifty times for a page.
+        return str(g.language)
+    except AttributeError:
+        locale = get_locale()
+        g.language = locale.language if locale else "en"
+        return str(g.language)
+    except RuntimeError:
+        # Outside the application, where a form is defined.
+        return "en"
 
 
 @cache
