@@ -36,7 +36,9 @@ print("the store's database user is there")
 """
 
 
-def environment(settings: dict[str, Any], baked: dict[str, str], store: dict[str, str], master: dict[str, str]) -> dict[str, str]:
+def environment(
+    settings: dict[str, Any], baked: dict[str, str], store: dict[str, str], master: dict[str, str]
+) -> dict[str, str]:
     """What the store's container is given: its own settings, but the master user."""
     return {
         **baked,
