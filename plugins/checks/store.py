@@ -14,3 +14,10 @@ STORE_WEAK_SECRETS = (
 )
 STORE_BODY_LIMIT = 6 * 1024**2
 STORE_GRACEFUL_TIMEOUT = 30
+STORE_HEALTH_PATH = "/health"
+STORE_LOGIN_PATH = "/login"
+STORE_UID = 10001
+# Set from the secret or from user data on an instance of the golden image.
+STORE_OWN_SECRETS = ("DB_PASS", "SECRET_KEY")
+# How the golden image's nginx keeps idle connections, in seconds (the default of roles/nginx-certbot).
+NGINX_KEEPALIVE_TIMEOUT = 75
