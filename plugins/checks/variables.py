@@ -15,11 +15,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from jinja2 import Environment, TemplateError
 from jinja2.meta import find_undeclared_variables
@@ -331,13 +333,19 @@ def references(variables: Mapping[str, Any], name: str) -> set[str]:
         elif isinstance(value, list | tuple):
             queue += value
         elif isinstance(value, str) and ("{{" in value or "{%" in value):
-            try:
-                names = find_undeclared_variables(Environment(autoescape=True).parse(str(value)))
-            except TemplateError:
-                continue
+            names = names_in(str(value))
             queue += [variables.get(other) for other in names - found]
             found |= names
     return found - {name}
+
+
+@cache
+def names_in(expression: str) -> set[str]:
+    """The variables that an expression reads; none if it is not well formed, which is said where it is worked out."""
+    try:
+        return find_undeclared_variables(Environment(autoescape=True).parse(expression))
+    except TemplateError:
+        return set()
 
 
 def origin(raw: Mapping[str, Any], name: str) -> str:
@@ -392,6 +400,24 @@ def say(problem: Problem, host: Host) -> str:
     )
 
 
+@cache
+def read_role(folder: Path) -> Role:
+    """A role's variables, of all its entry points; required are those of main alone."""
+    loader = DataLoader()
+
+    def content(path: Path) -> dict[str, Any]:
+        found = loader.load_from_file(str(path), trusted_as_template=True) if path.exists() else {}
+        return found or {}
+
+    entry_points = content(folder / "meta" / "argument_specs.yml").get("argument_specs", {})
+    spec = {
+        name: {**options, "required": bool(options.get("required")) and entry_point == "main"}
+        for entry_point, described in entry_points.items()
+        for name, options in described["options"].items()
+    }
+    return Role(folder.name, spec, {**content(folder / "defaults" / "main.yml"), "role_path": str(folder)})
+
+
 class Preflight(ActionBase):  # type: ignore[misc]
     """An action that is run once, without a connection.
 
@@ -422,7 +448,7 @@ class Preflight(ActionBase):  # type: ignore[misc]
         groups: dict[str, list[str]] = variables["groups"]
         if told := self.missing(groups):
             return self._failure(told)
-        roles = {role.name: role for role in map(self._role, sorted(ROLES.glob("*/meta")))}
+        roles = {folder.name: read_role(folder) for folder in sorted(ROLES.iterdir())}
         hosts = {
             name: self._host(name, [roles[role] for role in given], variables)
             for name, given in self.wanted(groups).items()
@@ -457,20 +483,3 @@ class Preflight(ActionBase):  # type: ignore[misc]
             return self._templar.copy_with_new_env(available_variables=available).template(value)
 
         return Host(name, dict(hostvars.raw_get(name)), self.environment, roles, template)
-
-    def _role(self, meta: Path) -> Role:
-        folder = meta.parent
-        entry_points = self._load(meta / "argument_specs.yml").get("argument_specs", {})
-        spec = {
-            name: {**options, "required": bool(options.get("required")) and entry_point == "main"}
-            for entry_point, content in entry_points.items()
-            for name, options in content["options"].items()
-        }
-        defaults = self._load(folder / "defaults" / "main.yml")
-        return Role(folder.name, spec, {**defaults, "role_path": str(folder)})
-
-    def _load(self, path: Path) -> dict[str, Any]:
-        if not path.exists():
-            return {}
-        content: dict[str, Any] = self._loader.load_from_file(str(path), trusted_as_template=True) or {}
-        return content
