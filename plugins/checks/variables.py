@@ -84,6 +84,7 @@ class Host:
     template: Callable[[Mapping[str, Any], Any], Any]
     spec: dict[str, Mapping[str, Any]] = field(init=False)
     bad: set[str] = field(default_factory=set)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.spec = dict(self.environment)
@@ -98,8 +99,10 @@ class Host:
 
     def __getitem__(self, name: str) -> Any:
         """The value that the role would see. AnsibleError where it needs something undefined."""
-        scope = self.scope(name)
-        return self.template(scope, scope[name])
+        if name not in self.values:
+            scope = self.scope(name)
+            self.values[name] = self.template(scope, scope[name])
+        return self.values[name]
 
     def spoilt(self, name: str) -> bool:
         """Whether something is wrong with it, or with what it is made of, and has been said."""
