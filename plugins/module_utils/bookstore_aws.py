@@ -1,0 +1,83 @@
+"""What the modules for AWS share: noting changes, telling errors, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from botocore.exceptions import BotoCoreError, ClientError
+
+# What an operator can do about an answer of AWS, by its code.
+MENDS = {
+    "AccessDenied": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
+    "AccessDeniedException": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
+    "UnauthorizedOperation": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
+    "ExpiredToken": "Your credentials have expired: get new ones, then run the playbook again.",
+    "ExpiredTokenException": "Your credentials have expired: get new ones, then run the playbook again.",
+    "RequestExpired": "Your credentials have expired: get new ones, then run the playbook again.",
+}
+
+
+class AwsError(Exception):
+    """Something that the operator can mend. Its text names the thing, what is wrong with it and the mend."""
+
+
+@dataclass
+class Changes:
+    """What a module changes, or would change in check mode.
+
+    Attributes:
+        check: whether nothing may be changed.
+        before, after: what differs, by name, for ``--diff``.
+    """
+
+    check: bool
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+    def wanted(self, what: str, before: Any, after: Any) -> bool:
+        """Note a change; whether to make it now."""
+        self.before[what], self.after[what] = before, after
+        return not self.check
+
+    def differs(self, what: str, before: Any, after: Any) -> bool:
+        """Note a change if there is one; whether to make it now."""
+        return before != after and self.wanted(what, before, after)
+
+
+def run(module: AnsibleAWSModule, what: str, work: Callable[[Changes], dict[str, Any]]) -> None:
+    """Do a module's work and tell Ansible of it; errors in one line, never a traceback."""
+    changes = Changes(module.check_mode)
+    try:
+        facts = work(changes)
+    except AwsError as error:
+        module.fail_json(msg=f"{what}: {error}")
+    except ClientError as error:
+        told = error.response["Error"]
+        mend = MENDS.get(told["Code"], "")
+        module.fail_json(msg=f"{what}: {error.operation_name} failed: {told['Message']} ({told['Code']}). {mend}".strip())
+    except BotoCoreError as error:
+        module.fail_json(msg=f"{what}: {error}")
+    module.exit_json(changed=bool(changes.after), diff={"before": changes.before, "after": changes.after}, **facts)
+
+
+def tag_list(tags: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Tags as AWS's APIs take them."""
+    return [{"Key": key, "Value": str(value)} for key, value in sorted(tags.items())]
+
+
+def tag_dict(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    """Tags as a dictionary."""
+    return {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
+def missing(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted entries that are not there, or otherwise there. AWS and others may have added more."""
+    return {key: str(value) for key, value in wanted.items() if present.get(key) != str(value)}
+
+
+def code(error: ClientError) -> str:
+    """The code of AWS's answer."""
+    return str(error.response["Error"]["Code"])

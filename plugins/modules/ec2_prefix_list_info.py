@@ -1,0 +1,50 @@
+#!/usr/bin/python
+"""Ansible module: find a prefix list that AWS manages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.bookstore_aws import AwsError, Changes, run
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+DOCUMENTATION = r"""
+module: ec2_prefix_list_info
+short_description: Find a managed prefix list by its name
+description: No collection has a module that finds prefix lists, such as that of CloudFront's addresses.
+options:
+  name: {type: str, required: true, description: Name of the list.}
+author: [BookStore team]
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
+"""
+EXAMPLES = r"""
+- name: Find the addresses that CloudFront fetches from
+  ec2_prefix_list_info:
+    name: com.amazonaws.global.cloudfront.origin-facing
+"""
+RETURN = r"""
+prefix_list:
+  description: The list; C(id).
+  type: dict
+  returned: always
+"""
+
+
+def work(ec2: Any, name: str, _changes: Changes) -> dict[str, Any]:
+    """Find the list."""
+    wanted = [{"Name": "prefix-list-name", "Values": [name]}]
+    found = ec2.describe_managed_prefix_lists(Filters=wanted)["PrefixLists"]
+    if not found:
+        raise AwsError("The region has no such list.")
+    return {"prefix_list": {"id": found[0]["PrefixListId"]}}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True)
+    ec2, name = module.client("ec2"), module.params["name"]
+    run(module, f"Prefix list {name}", lambda changes: work(ec2, name, changes))
+
+
+if __name__ == "__main__":
+    main()
