@@ -45,8 +45,8 @@ ENGINE = "mysql"
 ENGINE_SERIES = "8.4."
 # Seconds from the start of an instance to its first good answer, at most.
 BOOT_BUDGET = 180
-# The longest name that a role makes of an environment's is "<environment>-<role>" of a load balancer or a target
-# group, of 32 characters (CreateLoadBalancer, CreateTargetGroup).
+# A load balancer's and a target group's names have 32 characters at most, and are the environment's; a bucket's 63,
+# and is "<environment>-logs-<account, 12>-<region>". 24 leaves 20 for the region.
 ENVIRONMENT_LENGTH = 24
 # In these Docker puts containers (its first two default address pools); the instances could not reach what is there.
 DOCKER_NETWORKS = ("172.17.0.0/16", "172.18.0.0/16")
@@ -94,6 +94,7 @@ ENVIRONMENT_SPEC: dict[str, dict[str, Any]] = {
     "aws_tags": {"type": "dict", "description": "Tags of everything that is made."},
     "aws_extra_tags": {"type": "dict", "description": "More tags for everything that is made."},
     "aws_final_snapshot": {"type": "bool", "required": True, "description": "Whether to keep a last snapshot."},
+    "aws_wait_delay": {"type": "int", "required": True, "description": "Seconds between two looks."},
     "aws_log_group": {"type": "str", "description": "Name of the instances' log group."},
 }
 
@@ -114,6 +115,7 @@ RANGES: dict[str, tuple[float, float, str, str]] = {
     "aws_fleet_root_gib": (8, 16384, "GiB", "EC2, gp3, and the size of Ubuntu's AMI"),
     "aws_fleet_warm_pool": (0, 1000, "instances", "EC2 Auto Scaling, PutWarmPool"),
     "aws_fleet_warmup_seconds": (1, 3600, "seconds", "0 would count an instance that has not booted"),
+    "aws_wait_delay": (1, 300, "seconds", "AWS slows down who asks more often"),
     "aws_watch_database_connections": (1, 16000, "connections", "RDS, max_connections"),
     "aws_watch_database_free_gib": (1, 65536, "GiB", "0 is when it is too late"),
     "aws_watch_error_percent": (1, 100, "percent", "CloudWatch, PutMetricAlarm"),
@@ -242,8 +244,8 @@ def environment(name: str) -> Iterator[Problem]:
     elif not 3 <= len(name) <= ENVIRONMENT_LENGTH:
         yield Problem(
             "aws_environment",
-            f"must have 3 to {ENVIRONMENT_LENGTH} characters: launch templates take no shorter names, and load "
-            "balancers and target groups, which are named by it with an ending, none above 32",
+            f"must have 3 to {ENVIRONMENT_LENGTH} characters: launch templates take no shorter names, load balancers "
+            "none above 32, and the bucket that is named by it, the account and the region none above 63",
             f"Write e.g. {name[:ENVIRONMENT_LENGTH].rstrip('-') if len(name) > 3 else 'bookstore'}.",
         )
     elif name.startswith(("internal-", "sg-", "aws")):
@@ -263,19 +265,14 @@ def region_exists(region: str) -> Iterator[Problem]:
             "must be a region of AWS",
             f"Did you mean {nearest(region, published.regions())}? A zone's letter is no part of it.",
         )
+    elif re.match(r"cn-|us-gov-|us-iso|eu-iso|eusc-", region):
+        yield Problem(
+            "aws_region",
+            "must be of AWS's commercial partition: the roles write ARNs of it",
+            "Choose another, e.g. eu-west-1.",
+        )
     elif missing := published.lacks(region, *KINDS):
         yield Problem("aws_region", f"must have {', '.join(missing)}", "Choose another, e.g. eu-west-1.")
-
-
-@rule("aws_region", "aws_edge_tls")
-def region_has_cloudfront(region: str, tls: str) -> Iterator[Problem]:
-    """CloudFront is not in every partition."""
-    if (
-        tls == "cloudfront"
-        and region in published.regions()
-        and published.lacks(region, "AWS::CloudFront::Distribution")
-    ):
-        yield Problem("aws_region", "must have CloudFront for aws_edge_tls: cloudfront", "Use acm or imported.")
 
 
 @rule("aws_tags", "aws_extra_tags")
@@ -664,6 +661,9 @@ def certificate(tls: str, name: str, leaf: str, key: str, chain: str) -> Iterato
     for variable, path in given.items():
         if not path and variable != "aws_edge_certificate_chain_file":
             yield Problem(variable, "must be set with aws_edge_tls: imported", "Name a file in PEM.")
+        elif path and not Path(path).is_absolute():
+            mend = f'Write e.g. "{{{{ inventory_dir }}}}/{path}".'
+            yield Problem(variable, "must be a whole path: Ansible looks for others in many places", mend)
         elif path and not Path(path).is_file():
             yield Problem(variable, "must be a file on this machine", "Correct the path.")
         elif path:

@@ -125,7 +125,9 @@ def checker(environment: Path, name: str) -> Callable[..., list[str]]:
         init_plugin_loader()
     plugin = load(ROOT / "plugins" / "action" / f"{name}.py")
     [play] = yaml.safe_load((ROOT / "playbooks" / f"{name.replace('_', '-')}.yml").read_text())
-    task = SimpleNamespace(action=name, args=play["tasks"][0][name], async_val=0, check_mode=False)
+    # What a playbook that imports it may set, it takes from its variables.
+    args = {"roles": play["vars"]["aws_preflight_roles"]} if "vars" in play else play["tasks"][0][name]
+    task = SimpleNamespace(action=name, args=args, async_val=0, check_mode=False)
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="unused"))
 
     def run(**variables: Any) -> list[str]:

@@ -39,11 +39,13 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_environment": "b" * 33}, f'aws_environment: "{"b" * 33}"', "above 32", "b" * 24),
     ({"aws_environment": "qa"}, 'aws_environment: "qa"', "3 to 24", "bookstore"),
     ({"aws_environment": "internal-shop"}, 'aws_environment: "internal-shop"', "keeps for itself", "shop-"),
+    ({"aws_region": "cn-north-1"}, 'aws_region: "cn-north-1"', "commercial partition", "eu-west-1"),
     ({"aws_region": "eu-west-1a"}, 'aws_region: "eu-west-1a"', "a region of AWS", "Did you mean eu-west-1?"),
     ({"aws_extra_tags": {"Environment": "x"}}, 'aws_extra_tags: "Environment"', "find what they made", "another name"),
     ({"aws_extra_tags": {"aws:team": "x"}}, 'aws_extra_tags: "aws:team"', 'begin with "aws:"', "Rename"),
     ({"aws_extra_tags": {"Team": "x" * 257}}, 'aws_extra_tags: {"Team"', "values of 256", "Correct"),
     ({"aws_extra_tags": {f"t{n}": "x" for n in range(50)}}, "aws_extra_tags: 50", "50 tags", "Remove some"),
+    ({"aws_wait_delay": 0}, "aws_wait_delay: 0", "1 to 300 seconds", "Set it to 1"),
     ({"aws_final_snapshot": "no"}, 'aws_final_snapshot: "no"', "true or false", "without quotes"),
     ({"aws_log_group": "my logs"}, 'aws_log_group: "my logs"', "AWS's schema of AWS::Logs::LogGroup", "Write it so"),
     # The network.
@@ -399,6 +401,13 @@ def test_a_bad_certificate_is_named_with_its_mend(
 
     [problem] = [problem for problem in problems if problem.startswith(f"aws_edge_{variable}: ") and rule in problem]
     assert mend in problem
+
+
+def test_a_certificate_is_named_by_its_whole_path(aws_check: Check) -> None:
+    certificate, key = aws_check(**imported(Path("certificates")))
+
+    assert certificate.startswith('aws_edge_certificate_file: "certificates/good.pem"')
+    assert '"{{ inventory_dir }}/certificates/key.pem"' in key
 
 
 def test_an_imported_certificate_needs_its_files_and_a_name_below_the_apex(aws_check: Check) -> None:
