@@ -15,12 +15,11 @@ from typing import Any
 
 from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
-from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.ec2 import models as ec2
 from moto.ec2.models import instances, launch_templates
 from moto.ec2.responses import launch_templates as launch_template_responses
-from moto.efs import models as efs, responses as efs_responses
+from moto.efs import responses as efs_responses
 from moto.elbv2 import models as elb
 from moto.rds import models as rds
 from moto.ssm import models as ssm, responses as ssm_responses
@@ -112,16 +111,11 @@ def create_load_balancer(original: Method, self: Any, name: str, *arguments: Any
 def health_for(original: Method, self: Any, target: Any, ec2_backend: Any) -> Any:
     """A target is healthy when it answers its health check (ELB user guide: Target health status)."""
     status = original(self, target, ec2_backend)
-    instance = ec2_backend.get_instance_by_id(target["id"])
-    if instance and _image_has(ec2_backend, instance.image_id, UNHEALTHY_TAG):
-        return elb.FakeHealthStatus(
-            target["id"],
-            target.get("port", self.port),
-            self.healthcheck_port,
-            "unhealthy",
-            "Target.ResponseCodeMismatch",
-            "Health checks failed with these codes: [503]",
-        )
+    found = ec2_backend.get_instance_by_id(target["Id"])
+    if status.status == "healthy" and found and _image_has(ec2_backend, found.image_id, UNHEALTHY_TAG):
+        status.status = "unhealthy"
+        status.reason = "Target.ResponseCodeMismatch"
+        status.description = "Health checks failed with these codes: [503]"
     return status
 
 
@@ -179,12 +173,6 @@ def create_db_instance(original: Method, self: Any, options: dict[str, Any]) -> 
     if group and len({subnet.availability_zone for subnet in group._subnets}) < 2:
         raise rds.InvalidParameterCombination("The DB subnet group doesn't cover enough Availability Zones")
     return original(self, options)
-
-
-@patches(rds.RDSBackend, "delete_db_instance")
-def delete_db_instance(original: Method, self: Any, identifier: str, *arguments: Any, **options: Any) -> Any:
-    """A protected instance is not deleted (RDS API: DeleteDBInstance)."""
-    return original(self, identifier, *arguments, **options)
 
 
 # --- WAF
@@ -509,4 +497,3 @@ def invocation(original: Method, self: Any, instance_id: str, plugin: str) -> di
     return told
 
 
-__all__ = ["UNHEALTHY_TAG", "UNMIGRATED_TAG", "JsonRESTError", "efs", "patches"]
