@@ -17,7 +17,7 @@ from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
 from moto.core.responses import ActionResult
 from moto.ec2 import models as ec2
-from moto.ec2.models import instances, launch_templates
+from moto.ec2.models import instances, launch_templates, tags
 from moto.ec2.responses import launch_templates as launch_template_responses
 from moto.efs import responses as efs_responses
 from moto.elbv2 import models as elb
@@ -276,6 +276,14 @@ def create_image(
     return image
 
 
+@patches(tags.TagBackend, "describe_tags")
+def describe_tags(original: Method, self: Any, filters: dict[str, list[str]] | None = None) -> Any:
+    """NAT gateways are of the type natgateway (EC2 API: DescribeTags), by moto's name nat-gateway."""
+    if filters and filters.get("resource-type") == ["natgateway"]:
+        filters = {**filters, "resource-type": ["nat-gateway"]}
+    return original(self, filters)
+
+
 # --- EFS
 
 
@@ -315,6 +323,55 @@ def _instance_template(self: Any) -> dict[str, Any] | None:
 
 
 setattr(scaling.InstanceState, "launch_template", property(_instance_template))  # noqa: B010 (mypy: a read-only one)
+
+
+# Settings of a group that moto forgets: their names and how they are read from a request.
+GROUP_SETTINGS = {
+    "DefaultInstanceWarmup": ("default_instance_warmup", "_get_int_param"),
+    "MaxInstanceLifetime": ("max_instance_lifetime", "_get_int_param"),
+    "InstanceMaintenancePolicy": ("instance_maintenance_policy", "_get_param"),
+    "CapacityRebalance": ("capacity_rebalance", "_get_bool_param"),
+    "TerminationPolicies": ("termination_policies", "_get_param"),
+}
+
+
+@patches(scaling_responses.AutoScalingResponse, "create_auto_scaling_group")
+def create_auto_scaling_group(original: Method, self: Any) -> Any:
+    """A group keeps all of its settings and begins with its hooks (Auto Scaling API: CreateAutoScalingGroup)."""
+    answer = original(self)
+    name = self._get_param("AutoScalingGroupName")
+    _keep_settings(self, name)
+    for hook in self._get_param("LifecycleHookSpecificationList", []):
+        self.autoscaling_backend.create_lifecycle_hook(
+            name=hook["LifecycleHookName"],
+            as_name=name,
+            transition=hook["LifecycleTransition"],
+            timeout=hook.get("HeartbeatTimeout"),
+            result=hook.get("DefaultResult"),
+        )
+    return answer
+
+
+@patches(scaling_responses.AutoScalingResponse, "update_auto_scaling_group")
+def update_auto_scaling_group(original: Method, self: Any) -> Any:
+    """A group takes all of its settings (Auto Scaling API: UpdateAutoScalingGroup)."""
+    answer = original(self)
+    _keep_settings(self, self._get_param("AutoScalingGroupName"))
+    return answer
+
+
+def _keep_settings(response: Any, name: str) -> None:
+    group = response.autoscaling_backend.autoscaling_groups[name]
+    for key, (attribute, reader) in GROUP_SETTINGS.items():
+        value = getattr(response, reader)(key)
+        if value is not None:
+            setattr(group, attribute, value)
+
+
+@patches(scaling.FakeAutoScalingGroup, "enable_metrics_collection")
+def enable_metrics_collection(original: Method, self: Any, metrics: list[str] | None) -> None:
+    """Every metric where none is named (Auto Scaling API: EnableMetricsCollection)."""
+    original(self, metrics or ["GroupInServiceInstances", "GroupDesiredCapacity", "GroupTotalInstances"])
 
 
 @patches(scaling.FakeAutoScalingGroup, "replace_autoscaling_group_instances")
