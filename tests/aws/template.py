@@ -138,7 +138,9 @@ def route_table(resources: Resources, links: State, name: str, found: State) -> 
 
 
 def endpoint(resources: Resources, links: State, name: str, found: State) -> None:
-    properties = pick(found, "VpcId", "ServiceName", "VpcEndpointType", "SubnetIds", "RouteTableIds", "PrivateDnsEnabled")
+    properties = pick(
+        found, "VpcId", "ServiceName", "VpcEndpointType", "SubnetIds", "RouteTableIds", "PrivateDnsEnabled"
+    )
     groups = {"SecurityGroupIds": [group["GroupId"] for group in found.get("Groups", [])]}
     put(resources, name, "EC2::VPCEndpoint", {**properties, **pick(groups, "SecurityGroupIds")})
 
@@ -281,7 +283,9 @@ def target_group(resources: Resources, links: State, name: str, found: State) ->
 def certificate(resources: Resources, links: State, name: str, found: State) -> None:
     if found.get("Type") == "AMAZON_ISSUED":
         links[found["CertificateArn"]] = {"Ref": name}
-        put(resources, name, "CertificateManager::Certificate", {**pick(found, "DomainName"), "ValidationMethod": "DNS"})
+        put(
+            resources, name, "CertificateManager::Certificate", {**pick(found, "DomainName"), "ValidationMethod": "DNS"}
+        )
 
 
 def bucket(resources: Resources, links: State, name: str, found: State) -> None:
