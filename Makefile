@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz
+.PHONY: help up down distclean dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -22,6 +22,13 @@ distclean: ## Remove the lab, its images, its caches and .venv
 
 dev: ## Serve the store alone, on SQLite with sample books: http://127.0.0.1:5000 (DEV_PORT)
 	@$(PYTHON) -m lab dev
+
+rehearse: ## Rehearse the playbooks for AWS on an emulator (KEEP=1 leaves it standing)
+	@$(PYTHON) -m lab venv
+	@$(BIN)/python -m lab rehearse
+
+rehearse-down: ## End a rehearsal that was kept
+	@$(BIN)/python -m lab rehearse-down
 
 vault: ## Generate an environment's secrets, encrypted: make vault ENV=two-vms
 	@$(PYTHON) -m lab venv

@@ -85,6 +85,13 @@ def prepare(settings: Settings) -> None:
     images.ensure_store_build()
 
 
+def rehearsal(name: str) -> None:
+    """Rehearse the playbooks for AWS, or end a rehearsal that was kept. Imported late: its libraries are in .venv."""
+    import importlib
+
+    getattr(importlib.import_module("lab.rehearsal"), name)()
+
+
 def playbook(*arguments: str | Path) -> None:
     """Run ansible-playbook from the virtual environment, in colour where somebody looks."""
     colour = {"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}
@@ -198,6 +205,8 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "prepare": prepare,
     "venv": lambda _: ensure_venv(),
     "dev": dev,
+    "rehearse": lambda _: rehearsal("rehearse"),
+    "rehearse-down": lambda _: rehearsal("down"),
 }
 
 

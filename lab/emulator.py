@@ -26,12 +26,12 @@ os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "1")
 os.environ.setdefault("MOTO_ENABLE_KEYPAIR_VALIDATION", "1")
 
 from botocore.loaders import Loader
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.elbv2.models import elbv2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
-from lab import emulator_patches
+from lab import emulator_patches  # noqa: F401 (imported for what it changes)
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -150,8 +150,6 @@ def main() -> None:
     os.environ.setdefault("MOTO_PORT", str(port))
     run_simple("127.0.0.1", port, application(), threaded=True, request_handler=MotoRequestHandler)
 
-
-assert emulator_patches  # imported for what it changes
 
 if __name__ == "__main__":
     main()

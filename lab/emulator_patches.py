@@ -15,13 +15,19 @@ from typing import Any
 
 from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
+from moto.autoscaling.exceptions import AutoscalingClientError
 from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
 from moto.ec2 import models as ec2
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import instances, launch_templates, tags
 from moto.ec2.responses import launch_templates as launch_template_responses
+from moto.ec2.utils import parse_user_data
 from moto.efs import responses as efs_responses
 from moto.elbv2 import models as elb
+from moto.elbv2.exceptions import ValidationError as ElbValidationError
 from moto.rds import models as rds
+from moto.rds.exceptions import DBParameterGroupNotFoundError, InvalidParameterCombination
 from moto.ssm import models as ssm, responses as ssm_responses
 from moto.wafv2 import responses as waf_responses
 
@@ -98,12 +104,12 @@ def load_balancer(original: Method, self: Any, *arguments: Any, **options: Any) 
 def create_load_balancer(original: Method, self: Any, name: str, *arguments: Any, **options: Any) -> Any:
     """Needs two zones, and a name of 32 characters at most (Elastic Load Balancing API: CreateLoadBalancer)."""
     if len(name) > 32:
-        raise elb.ValidationError(f"The load balancer name '{name}' cannot be longer than '32' characters")
+        raise ElbValidationError(f"The load balancer name '{name}' cannot be longer than '32' characters")
     made = original(self, name, *arguments, **options)
     zones = {subnet.availability_zone for subnet in made.subnets}
     if made.type == "application" and len(zones) < 2:
         del self.load_balancers[made.arn]
-        raise elb.ValidationError("At least two subnets in two different Availability Zones must be specified")
+        raise ElbValidationError("At least two subnets in two different Availability Zones must be specified")
     return made
 
 
@@ -138,7 +144,7 @@ def describe_db_parameter_groups(original: Method, self: Any, options: dict[str,
     """An unknown group is an error (RDS API: DescribeDBParameterGroups)."""
     groups = original(self, options)
     if options.get("db_parameter_group_name") and not groups:
-        raise rds.DBParameterGroupNotFoundError(options["db_parameter_group_name"])
+        raise DBParameterGroupNotFoundError(options["db_parameter_group_name"])
     return groups
 
 
@@ -177,7 +183,7 @@ def create_db_instance(original: Method, self: Any, options: dict[str, Any]) -> 
     """A subnet group has two zones (RDS API: CreateDBSubnetGroup, DBSubnetGroupDoesNotCoverEnoughAZs)."""
     group = self.subnet_groups.get(options.get("db_subnet_group_name"))
     if group and len({subnet.availability_zone for subnet in group._subnets}) < 2:
-        raise rds.InvalidParameterCombination("The DB subnet group doesn't cover enough Availability Zones")
+        raise InvalidParameterCombination("The DB subnet group doesn't cover enough Availability Zones")
     return original(self, options)
 
 
@@ -214,8 +220,8 @@ def template_version(original: Method, self: Any, template: Any, number: int, da
             spec for spec in data["TagSpecifications"] if spec.get("ResourceType") != "launch-template"
         ]
     user_data = data.get("UserData")
-    if user_data is not None and not isinstance(user_data, launch_templates.Base64EncodedString):
-        data["UserData"] = launch_template_responses.parse_user_data(user_data)
+    if user_data is not None and not isinstance(user_data, Base64EncodedString):
+        data["UserData"] = parse_user_data(user_data)
     original(self, template, number, data, description)
 
 
@@ -267,7 +273,7 @@ def create_image(
 ) -> Any:
     """A name is used once; snapshots can be tagged with the image (EC2 API: CreateImage)."""
     if any(image.name == name and image.owner_id == self.account_id for image in self.amis.values()):
-        raise ec2.EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
+        raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
     image = original(
         self,
         instance_id,
@@ -401,15 +407,15 @@ def start_instance_refresh(_original: None, self: Any) -> ActionResult:
     """One at a time; a rollback needs a version to come from (Auto Scaling API: StartInstanceRefresh)."""
     group = _group(self)
     if any(refresh["Status"] in LIVE_REFRESHES for refresh in group.refreshes):
-        raise scaling.AutoscalingClientError("InstanceRefreshInProgress", "An Instance Refresh is already in progress")
+        raise AutoscalingClientError("InstanceRefreshInProgress", "An Instance Refresh is already in progress")
     preferences = self._get_param("Preferences") or {}
     template = (self._get_param("DesiredConfiguration") or {}).get("LaunchTemplate") or {}
     if preferences.get("AutoRollback") and not template:
-        raise scaling.AutoscalingClientError(
+        raise AutoscalingClientError(
             "ValidationError", "AutoRollback cannot be set to true without a desired configuration"
         )
     if preferences.get("AutoRollback") and str(template.get("Version", "")).startswith("$"):
-        raise scaling.AutoscalingClientError(
+        raise AutoscalingClientError(
             "ValidationError", "AutoRollback requires a launch template version that is not $Latest or $Default"
         )
     refresh = {
@@ -457,7 +463,7 @@ def put_scaling_policy(original: Method, self: Any, *arguments: Any, **options: 
     """Needs its group (Auto Scaling API: PutScalingPolicy)."""
     name = options.get("as_name") or arguments[2]
     if name not in self.autoscaling_groups:
-        raise scaling.AutoscalingClientError("ValidationError", f"AutoScalingGroup name not found - {name}")
+        raise AutoscalingClientError("ValidationError", f"AutoScalingGroup name not found - {name}")
     return original(self, *arguments, **options)
 
 
@@ -465,7 +471,7 @@ def _group(response: Any) -> Any:
     name = response._get_param("AutoScalingGroupName")
     group = response.autoscaling_backend.autoscaling_groups.get(name)
     if group is None:
-        raise scaling.AutoscalingClientError("ValidationError", f"AutoScalingGroup name not found - {name}")
+        raise AutoscalingClientError("ValidationError", f"AutoScalingGroup name not found - {name}")
     if not hasattr(group, "refreshes"):
         group.refreshes = []
     return group
@@ -474,7 +480,7 @@ def _group(response: Any) -> Any:
 def _end(response: Any, status: str) -> ActionResult:
     live = [refresh for refresh in _group(response).refreshes if refresh["Status"] in LIVE_REFRESHES]
     if not live:
-        raise scaling.AutoscalingClientError("ActiveInstanceRefreshNotFound", "No in progress or pending refresh found")
+        raise AutoscalingClientError("ActiveInstanceRefreshNotFound", "No in progress or pending refresh found")
     live[0]["Status"] = status
     return ActionResult({"InstanceRefreshId": live[0]["InstanceRefreshId"]})
 
@@ -558,5 +564,3 @@ def invocation(original: Method, self: Any, instance_id: str, plugin: str) -> di
         StandardErrorContent="migration 0007 failed\n" if failed else "",
     )
     return told
-
-

@@ -67,7 +67,9 @@ def mount_targets(clients: Clients, entry: Mapping[str, Any]) -> Look:
     """A file system's mount targets, all available."""
     found = clients("efs").describe_mount_targets(FileSystemId=entry["id"])["MountTargets"]
     states = [target["LifeCycleState"] for target in found]
-    return Look(", ".join(sorted(states)), ready=bool(states) and set(states) == {"available"}, failed="error" in states)
+    return Look(
+        ", ".join(sorted(states)), ready=bool(states) and set(states) == {"available"}, failed="error" in states
+    )
 
 
 def certificate(clients: Clients, entry: Mapping[str, Any]) -> Look:
@@ -90,7 +92,9 @@ def balancer(clients: Clients, entry: Mapping[str, Any]) -> Look:
 
 def group(clients: Clients, entry: Mapping[str, Any]) -> Look:
     """An Auto Scaling group with so many instances that its target groups call healthy."""
-    [found] = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[entry["id"]])["AutoScalingGroups"]
+    [found] = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[entry["id"]])[
+        "AutoScalingGroups"
+    ]
     live = {instance["InstanceId"] for instance in found["Instances"] if instance["LifecycleState"] == "InService"}
     for arn in found.get("TargetGroupARNs", []):
         told = clients("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
@@ -100,16 +104,18 @@ def group(clients: Clients, entry: Mapping[str, Any]) -> Look:
 
 def no_group(clients: Clients, entry: Mapping[str, Any]) -> Look:
     """An Auto Scaling group that is gone, its instances with it."""
-    found = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[entry["id"]])["AutoScalingGroups"]
+    found = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[entry["id"]])[
+        "AutoScalingGroups"
+    ]
     return Look(f"{len(found[0]['Instances'])} instances left" if found else "gone", ready=not found)
 
 
 def refresh(clients: Clients, entry: Mapping[str, Any]) -> Look:
     """An instance refresh that has come to its end. One that was rolled back is told, for the playbook to judge."""
     name, _, identity = entry["id"].rpartition("/")
-    [found] = clients("autoscaling").describe_instance_refreshes(AutoScalingGroupName=name, InstanceRefreshIds=[identity])[
-        "InstanceRefreshes"
-    ]
+    [found] = clients("autoscaling").describe_instance_refreshes(
+        AutoScalingGroupName=name, InstanceRefreshIds=[identity]
+    )["InstanceRefreshes"]
     status = found["Status"]
     return Look(
         f"{status}, {found.get('PercentageComplete', 0)} %, {found.get('InstancesToUpdate', 0)} instances to go",
@@ -157,8 +163,8 @@ def no_interfaces(clients: Clients, entry: Mapping[str, Any]) -> Look:
 KINDS: dict[str, Callable[[Clients, Mapping[str, Any]], Look]] = {
     look.__name__: look
     for look in (
-        database, no_database, mount_targets, certificate, distribution, balancer, group, no_group, refresh, agent, command,
-        no_interfaces,
+        database, no_database, mount_targets, certificate, distribution, balancer, group, no_group, refresh, agent,
+        command, no_interfaces,
     )
 }  # fmt: skip
 
@@ -205,7 +211,9 @@ def wait(
         if time.monotonic() - began > timeout:
             names = "; ".join(f"{name}: {state}" for name, state in seen.items() if state)
             left = ", ".join(f"{entry['kind']} {entry['id']}" for entry in waiting)
-            raise WaitError(f"Not ready after {timeout:g} s: {left} ({names}). Run the playbook again to go on waiting.")
+            raise WaitError(
+                f"Not ready after {timeout:g} s: {left} ({names}). Run the playbook again to go on waiting."
+            )
         sleep(delay)
 
 

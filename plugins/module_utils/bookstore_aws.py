@@ -9,11 +9,12 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import BotoCoreError, ClientError
 
+RIGHTS = "Give your user or role this right; docs/aws-operator-policy.json has all that are needed."
 # What an operator can do about an answer of AWS, by its code.
 MENDS = {
-    "AccessDenied": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
-    "AccessDeniedException": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
-    "UnauthorizedOperation": "Give your user or role this right; docs/aws-operator-policy.json has all that are needed.",
+    "AccessDenied": RIGHTS,
+    "AccessDeniedException": RIGHTS,
+    "UnauthorizedOperation": RIGHTS,
     "ExpiredToken": "Your credentials have expired: get new ones, then run the playbook again.",
     "ExpiredTokenException": "Your credentials have expired: get new ones, then run the playbook again.",
     "RequestExpired": "Your credentials have expired: get new ones, then run the playbook again.",
@@ -57,7 +58,9 @@ def run(module: AnsibleAWSModule, what: str, work: Callable[[Changes], dict[str,
     except ClientError as error:
         told = error.response["Error"]
         mend = MENDS.get(told["Code"], "")
-        module.fail_json(msg=f"{what}: {error.operation_name} failed: {told['Message']} ({told['Code']}). {mend}".strip())
+        module.fail_json(
+            msg=f"{what}: {error.operation_name} failed: {told['Message']} ({told['Code']}). {mend}".strip()
+        )
     except BotoCoreError as error:
         module.fail_json(msg=f"{what}: {error}")
     module.exit_json(changed=bool(changes.after), diff={"before": changes.before, "after": changes.after}, **facts)

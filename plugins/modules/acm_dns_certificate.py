@@ -69,7 +69,12 @@ def record_of(certificate: dict[str, Any]) -> dict[str, Any] | None:
     for option in certificate.get("DomainValidationOptions", []):
         if "ResourceRecord" in option:
             record = option["ResourceRecord"]
-            return {"Name": record["Name"], "Type": "CNAME", "TTL": 300, "ResourceRecords": [{"Value": record["Value"]}]}
+            return {
+                "Name": record["Name"],
+                "Type": "CNAME",
+                "TTL": 300,
+                "ResourceRecords": [{"Value": record["Value"]}],
+            }
     return None
 
 
@@ -102,7 +107,9 @@ def request(acm: Any, given: dict[str, Any]) -> dict[str, Any]:
         if record_of(certificate):
             return certificate
         if time.monotonic() > until:
-            raise AwsError(f"AWS has not named the validation record after {given['timeout']} s. Run the playbook again.")
+            raise AwsError(
+                f"AWS has not named the validation record after {given['timeout']} s. Run the playbook again."
+            )
         time.sleep(given["delay"])
 
 
@@ -144,7 +151,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     acm, route53 = module.client("acm"), module.client("route53")
-    run(module, f"Certificate for {module.params['domain']}", lambda changes: work(acm, route53, module.params, changes))
+    run(
+        module, f"Certificate for {module.params['domain']}", lambda changes: work(acm, route53, module.params, changes)
+    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ DOCUMENTATION = r"""
 module: asg_group
 short_description: An Auto Scaling group that keeps its template's version
 description:
-  - amazon.aws.autoscaling_group sends changes where there are none, reports changes in check mode that it would not make,
-    and knows no maintenance policy. This module compares first.
+  - amazon.aws.autoscaling_group sends changes where there are none, reports changes in check mode that it would not
+    make, and knows no maintenance policy. This module compares first.
   - The version of the launch template is given to a new group alone. That of a live group is changed by an instance
     refresh (M(asg_refresh)), which else could not go back to it.
   - It does not wait for instances; M(aws_wait) does.
@@ -148,7 +148,7 @@ def converge(scaling: Any, given: dict[str, Any], group: dict[str, Any], changes
 def hooks(scaling: Any, given: dict[str, Any], changes: Changes) -> None:
     """Bring the hook to what is wanted."""
     found = scaling.describe_lifecycle_hooks(AutoScalingGroupName=given["name"])["LifecycleHooks"]
-    now = next((entry for entry in found if entry["LifecycleHookName"] == HOOK), {})
+    now: dict[str, Any] = next((entry for entry in found if entry["LifecycleHookName"] == HOOK), {})
     wanted = hook(given)
     if changes.differs("hook", {key: now.get(key) for key in wanted}, wanted):
         scaling.put_lifecycle_hook(AutoScalingGroupName=given["name"], **wanted)

@@ -12,14 +12,14 @@ DOCUMENTATION = r"""
 module: asg_refresh
 short_description: Begin to roll a version of the launch template through an Auto Scaling group
 description:
-  - community.aws.autoscaling_instance_refresh knows no desired configuration, no rollback and no checkpoints, and always
-    reports that nothing changed. This module begins a refresh only where an instance is of another version, or takes up
+  - community.aws.autoscaling_instance_refresh knows no desired configuration, no rollback and no checkpoints, and
+    always reports that nothing changed. This module begins a refresh only where an instance is of another version, or takes up
     the one that is under way to the same version.
   - It does not wait for the end; M(aws_wait) does.
 options:
   name: {type: str, required: true, description: Name of the group.}
   launch_template: {type: str, required: true, description: Id of the launch template.}
-  version: {type: str, required: true, description: 'Number of its version; never C($Latest), from which AWS cannot go back.'}
+  version: {type: str, required: true, description: 'Number of its version, for AWS cannot go back from C($Latest).'}
   checkpoints: {type: list, elements: int, default: [], description: Percentages at which it pauses.}
   checkpoint_delay: {type: int, default: 120, description: How long it pauses (seconds).}
   warmup: {type: int, default: 120, description: Seconds until a new instance is relied on.}
@@ -50,7 +50,8 @@ def stale(group: dict[str, Any], given: dict[str, Any]) -> list[str]:
     return [
         instance["InstanceId"]
         for instance in group["Instances"]
-        if (instance.get("LaunchTemplate", {}).get("LaunchTemplateId"), instance["LaunchTemplate"].get("Version")) != wanted
+        if (instance.get("LaunchTemplate", {}).get("LaunchTemplateId"), instance["LaunchTemplate"].get("Version"))
+        != wanted
     ]
 
 

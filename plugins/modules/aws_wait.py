@@ -20,10 +20,21 @@ options:
       kind:
         type: str
         required: true
-        choices: [database, no_database, mount_targets, certificate, distribution, balancer, group, no_group, refresh, agent,
-          command, no_interfaces]
+        choices:
+          - database
+          - no_database
+          - mount_targets
+          - certificate
+          - distribution
+          - balancer
+          - group
+          - no_group
+          - refresh
+          - agent
+          - command
+          - no_interfaces
         description: What it is. The kinds that begin with C(no_) are awaited to be gone.
-      id: {type: str, required: true, description: Its name, id or ARN; C(group/refresh) and C(command/instance) for two.}
+      id: {type: str, required: true, description: 'Its name, id or ARN; for two C(group/refresh), C(command/instance).'}
       count: {type: int, description: Healthy instances that a C(group) must have.}
   region: {type: str, description: The region; AWS's own variables say it where it is not given.}
   timeout: {type: int, default: 3600, description: Seconds that all of it may take.}

@@ -15,8 +15,8 @@ short_description: A CloudFront distribution that is changed only where it diffe
 description:
   - community.aws.cloudfront_distribution always reports a change. This module takes the distribution's configuration in
     the shape of CloudFront's API, compares what is given with what is there, and leaves the rest alone.
-  - It does not wait until the distribution is deployed; M(aws_wait) does. One is deleted in two runs of the module, with
-    M(aws_wait) between them, for it must be disabled everywhere first.
+  - It does not wait until the distribution is deployed; M(aws_wait) does. One is deleted in two runs of the module,
+    with M(aws_wait) between them, for it must be disabled everywhere first.
 options:
   name: {type: str, required: true, description: Its comment and caller reference; it is found by them.}
   state:

@@ -12,8 +12,8 @@ DOCUMENTATION = r"""
 module: cloudwatch_alarms
 short_description: CloudWatch alarms that have a prefix in common
 description:
-  - amazon.aws.cloudwatch_metric_alarm sends an alarm on a metric math expression again at every run and reports a change;
-    it gives no tags, and is called for each alarm. This module compares all of them first.
+  - amazon.aws.cloudwatch_metric_alarm sends an alarm on a metric math expression again at every run and reports a
+    change; it gives no tags, and is called for each alarm. This module compares all of them first.
   - Alarms with the prefix that are not listed are removed.
 options:
   prefix: {type: str, required: true, description: What the names of these alarms begin with.}

@@ -121,9 +121,7 @@ def mount_targets(efs: Any, given: dict[str, Any], identity: str, changes: Chang
         target = present.pop(subnet, None)
         if not target:
             if changes.wanted(f"mount target in {subnet}", None, "present"):
-                efs.create_mount_target(
-                    FileSystemId=identity, SubnetId=subnet, SecurityGroups=given["security_groups"]
-                )
+                efs.create_mount_target(FileSystemId=identity, SubnetId=subnet, SecurityGroups=given["security_groups"])
             continue
         groups = efs.describe_mount_target_security_groups(MountTargetId=target["MountTargetId"])["SecurityGroups"]
         if changes.differs(f"security groups in {subnet}", sorted(groups), sorted(given["security_groups"])):

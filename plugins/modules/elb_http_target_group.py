@@ -80,10 +80,11 @@ def converge(elb: Any, given: dict[str, Any], found: dict[str, Any], changes: Ch
     if check and changes.wanted("health check", {key: found.get(key) for key in check}, check):
         elb.modify_target_group(TargetGroupArn=arn, **check)
     present = {
-        entry["Key"]: entry["Value"]
-        for entry in elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+        entry["Key"]: entry["Value"] for entry in elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
     }
-    wanted = {key: str(value).lower() if isinstance(value, bool) else value for key, value in given["attributes"].items()}
+    wanted = {
+        key: str(value).lower() if isinstance(value, bool) else value for key, value in given["attributes"].items()
+    }
     new = missing(wanted, present)
     if new and changes.wanted("attributes", {key: present.get(key) for key in new}, new):
         elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=tag_list(new))

@@ -102,7 +102,12 @@ def create(rds: Any, given: dict[str, Any]) -> None:
     }
     if given["restore_snapshot"]:
         # These RDS takes from the snapshot, and the windows only once the instance is there: the next run sets them.
-        for name in ("MaxAllocatedStorage", "BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow"):
+        for name in (
+            "MaxAllocatedStorage",
+            "BackupRetentionPeriod",
+            "PreferredBackupWindow",
+            "PreferredMaintenanceWindow",
+        ):
             settings.pop(name, None)
         rds.restore_db_instance_from_db_snapshot(DBSnapshotIdentifier=given["restore_snapshot"], **settings)
         return
@@ -159,7 +164,9 @@ def delete(rds: Any, given: dict[str, Any], found: dict[str, Any]) -> None:
     if found.get("DeletionProtection"):
         rds.modify_db_instance(DBInstanceIdentifier=given["name"], DeletionProtection=False, ApplyImmediately=True)
     keep = (
-        {"FinalDBSnapshotIdentifier": given["final_snapshot"]} if given["final_snapshot"] else {"SkipFinalSnapshot": True}
+        {"FinalDBSnapshotIdentifier": given["final_snapshot"]}
+        if given["final_snapshot"]
+        else {"SkipFinalSnapshot": True}
     )
     rds.delete_db_instance(DBInstanceIdentifier=given["name"], DeleteAutomatedBackups=True, **keep)
 
@@ -182,7 +189,7 @@ def work(rds: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
         if not found.get("StorageEncrypted"):
             raise AwsError(
                 "It exists without encryption, which cannot be changed. "
-                "Restore a copy of it from an encrypted snapshot under another name, or give the environment another one."
+                "Restore an encrypted copy of its snapshot under another name, or give the environment another one."
             )
         converge(rds, given, found, changes)
     found = found or {}
