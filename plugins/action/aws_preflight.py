@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from cryptography import x509
@@ -27,8 +28,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-# Ansible loads this file by its path and knows no packages of a repository's.
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+# Ansible loads this file by its path and knows no packages of a repository's: these, and the store.
+sys.path += map(str, Path(__file__).resolve().parents[1:3])
 from checks import published
 from checks.store import (
     NGINX_KEEPALIVE_TIMEOUT,
@@ -93,6 +94,7 @@ ENVIRONMENT_SPEC: dict[str, dict[str, Any]] = {
     "aws_region": {"type": "str", "required": True, "description": "The region."},
     "aws_tags": {"type": "dict", "description": "Tags of everything that is made."},
     "aws_extra_tags": {"type": "dict", "description": "More tags for everything that is made."},
+    "aws_store_settings": {"type": "dict", "description": "Further environment variables of the store."},
     "aws_final_snapshot": {"type": "bool", "required": True, "description": "Whether to keep a last snapshot."},
     "aws_wait_delay": {"type": "int", "required": True, "description": "Seconds between two looks."},
     "aws_log_group": {"type": "str", "description": "Name of the instances' log group."},
@@ -113,6 +115,7 @@ RANGES: dict[str, tuple[float, float, str, str]] = {
     "aws_fleet_min_size": (1, 1000, "instances", "without one there is no store"),
     "aws_fleet_requests_target": (1, 10**6, "requests", "EC2 Auto Scaling, PutScalingPolicy"),
     "aws_fleet_root_gib": (8, 16384, "GiB", "EC2, gp3, and the size of Ubuntu's AMI"),
+    "aws_fleet_smoke_delay": (1, 300, "seconds", "the front door is asked six times"),
     "aws_fleet_warm_pool": (0, 1000, "instances", "EC2 Auto Scaling, PutWarmPool"),
     "aws_fleet_warmup_seconds": (1, 3600, "seconds", "0 would count an instance that has not booted"),
     "aws_wait_delay": (1, 300, "seconds", "AWS slows down who asks more often"),
@@ -909,6 +912,63 @@ def refresh_alarms(names: list[str]) -> Iterator[Problem]:
     if len(names) > 10:
         mend = "Remove some, or use a composite alarm."
         yield Problem("aws_fleet_refresh_alarms", "must be 10 alarms at most (EC2 Auto Scaling)", mend, len(names))
+
+
+@rule("aws_store_settings")
+def store_settings(settings: dict[str, Any]) -> Iterator[Problem]:
+    """They pass through user data, which everybody on an instance reads."""
+    for name, value in settings.items():
+        if re.search(r"PASS|SECRET|TOKEN|_KEY$", name):
+            mend = "Put it into aws_secrets_given."
+            yield Problem("aws_store_settings", "must not have a secret: user data is no place for one", mend, name)
+        elif name.startswith("DB_") or name in ("STORE_URL", "TRUSTED_PROXY_COUNT"):
+            yield Problem("aws_store_settings", f"must not have {name}, which is set by itself", "Remove it.", name)
+        elif not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name) or not isinstance(value, str) or "\n" in value:
+            mend = "Use upper case, digits and _ for the name, and a text in quotes without a line break."
+            yield Problem("aws_store_settings", "must be the store's variables, of one line each", mend, name)
+    if sum(len(name) + len(str(value)) + 8 for name, value in settings.items()) > 12000:
+        mend = "Move large ones into aws_secrets_given."
+        yield Problem("aws_store_settings", "must fit user data, of 16384 bytes at most (EC2)", mend, len(settings))
+
+
+@rule("aws_store_settings", "aws_secrets_given")
+def store_accepts(settings: dict[str, str], given: dict[str, str]) -> Iterator[Problem]:
+    """The store is asked itself: it would refuse to start."""
+    from bookstore.config import ConfigError, load_config
+
+    own = {
+        "SECRET_KEY": token_hex(32),
+        "DB_HOST": "x",
+        "DB_USER": "x",
+        "DB_NAME": "x",
+        "STORE_URL": "https://x.example",
+    }
+    try:
+        load_config({**own, **settings, **given})
+    except ConfigError as error:
+        mend = "Correct it there or in aws_secrets_given; docs/operations.md lists the settings."
+        yield Problem("aws_store_settings", f"must be settings that the store starts with: {error}", mend, secret=True)
+
+
+@rule("aws_store_settings", "aws_secrets_given", "aws_network_vpc", "aws_network_egress", "aws_network_egress_ports")
+def ways_out(
+    settings: dict[str, str], given: dict[str, str], vpc: str, egress: str, ports: list[int]
+) -> Iterator[Problem]:
+    """Mail and payments leave AWS's network."""
+    port = int(settings.get("MAIL_PORT") or (465 if settings.get("MAIL_TLS") == "tls" else 587))
+    mails, pays = bool(settings.get("MAIL_SERVER")), "STRIPE_SECRET_KEY" in given
+    if mails and port not in map(int, ports):
+        yield Problem(
+            "aws_network_egress_ports",
+            f"must have {port}, the mail server's port (MAIL_SERVER in aws_store_settings)",
+            f"Write [{', '.join(map(str, [*ports, port]))}].",
+        )
+    if (mails or pays) and vpc == "own" and egress == "endpoints":
+        yield Problem(
+            "aws_network_egress",
+            f"must not be endpoints with {'mail' if mails else 'card payments'}: they are none of AWS's services",
+            "Set it to nat, or to public.",
+        )
 
 
 @rule("aws_fleet_user_data")

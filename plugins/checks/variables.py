@@ -384,7 +384,8 @@ def say(problem: Problem, host: Host) -> str:
     """A problem in lines: the variable and its value, where it is set, the rule, the mend."""
     name = problem.variable.rpartition(":")[2]
     shown, value = "", problem.value
-    if value is ... and name in host.raw and not has_secret(host.spec.get(name, {"no_log": True})):
+    readable = not problem.needed_by and name in host.scope(name)
+    if value is ... and readable and not has_secret(host.spec.get(name, {"no_log": True})):
         try:
             value = host[name]
         except AnsibleError:

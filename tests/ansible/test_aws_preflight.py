@@ -235,6 +235,41 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "no place for a secret",
         "aws_secrets_given",
     ),
+    (
+        {"aws_store_settings": {"STRIPE_SECRET_KEY": "5cr3t"}},
+        'aws_store_settings: "STRIPE_SECRET_KEY"',
+        "must not have a secret",
+        "aws_secrets_given",
+    ),
+    ({"aws_store_settings": {"DB_HOST": "x"}}, 'aws_store_settings: "DB_HOST"', "set by itself", "Remove it"),
+    ({"aws_store_settings": {"MAIL_PORT": 587}}, 'aws_store_settings: "MAIL_PORT"', "one line each", "in quotes"),
+    (
+        {"aws_store_settings": {"RESERVATION_MINUTES": "soon"}},
+        "aws_store_settings",
+        "RESERVATION_MINUTES must be a whole number",
+        "docs/operations.md",
+    ),
+    (
+        {"aws_secrets_given": {"STRIPE_SECRET_KEY": "5cr3t"}},
+        "aws_store_settings",
+        "set both STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET",
+        "aws_secrets_given",
+    ),
+    (
+        {"aws_store_settings": {"MAIL_SERVER": "smtp.example.com", "MAIL_FROM": "a@example.com"}},
+        "aws_network_egress_ports: [80, 443]",
+        "must have 587",
+        "[80, 443, 587]",
+    ),
+    (
+        {
+            "aws_secrets_given": {"STRIPE_SECRET_KEY": "5cr3t", "STRIPE_WEBHOOK_SECRET": "5cr3t"},
+            "aws_network_egress": "endpoints",
+        },
+        'aws_network_egress: "endpoints"',
+        "with card payments",
+        "nat",
+    ),
     # Watch.
     ({"aws_watch_log_days": 31}, "aws_watch_log_days: 31", "1, 3, 5, 7, 14, 30, 60", "Set it to 30"),
     ({"aws_watch_email": "you@example"}, 'aws_watch_email: "you@example"', "one mail address", "you@example.com"),
@@ -279,7 +314,7 @@ def test_a_bad_variable_is_named_with_its_mend(
         {"aws_region": "us-east-1", "aws_network_zones": ["us-east-1a", "us-east-1c", "us-east-1f"]},
         {"aws_data_maintenance_window": "sat:23:30-sun:00:30", "aws_data_backup_window": "01:00-01:30"},
         {"aws_data_restore_snapshot": "rds:bookstore-2026-11-24-03-00"},
-        {"aws_secrets_recovery_days": 0, "aws_secrets_given": {"STRIPE_SECRET_KEY": "sk_live_x"}},
+        {"aws_secrets_recovery_days": 0, "aws_secrets_given": {"STRIPE_SECRET_KEY": "x", "STRIPE_WEBHOOK_SECRET": "x"}},
         {"aws_extra_tags": {"Team": "books and records"}},
         {"aws_fleet_image": "ami-0123456789abcdef0", "aws_edge_waf": True},
     ],
@@ -306,7 +341,15 @@ def test_what_is_missing_is_no_error_of_what_a_role_will_make(aws_check: Check) 
 
 
 def test_a_given_secret_is_never_shown(aws_check: Check) -> None:
-    for given in ("5cr3t", {"SECRET_KEY": "5cr3t"}, {"MAIL": ["5cr3t"]}, {"a b": "5cr3t"}):
+    for given in (
+        "5cr3t",
+        {"SECRET_KEY": "5cr3t"},
+        {"MAIL": ["5cr3t"]},
+        {"a b": "5cr3t"},
+        {"METRICS_TOKEN": "5cr3t"},
+        {"STRIPE_SECRET_KEY": "5cr3t"},
+        {"SECRET_KEY_FALLBACKS": "5cr3t"},
+    ):
         problems = aws_check(aws_secrets_given=given)
 
         assert problems
