@@ -501,12 +501,17 @@ def _advance(group: Any, refresh: dict[str, Any]) -> None:
             refresh["PercentageComplete"] = 100 - 100 * left // max(1, len(group.instance_states))
         else:
             refresh.update(Status="Successful", PercentageComplete=100, InstancesToUpdate=0, EndTime=datetime.now(UTC))
-            group.provided_launch_template_version = refresh["_new"]
+            _use(group, refresh["_new"])
     elif refresh["Status"] == "RollbackInProgress" and not _replace_one(group, refresh["_old"]):
         refresh.update(Status="RollbackSuccessful", EndTime=datetime.now(UTC))
-        group.provided_launch_template_version = refresh["_old"]
+        _use(group, refresh["_old"])
     elif refresh["Status"] == "Cancelling":
         refresh["Status"] = "Cancelled"
+
+
+def _use(group: Any, version: str) -> None:
+    """Let a group launch instances of a version."""
+    group.launch_template_version = group.provided_launch_template_version = version
 
 
 def _replace_one(group: Any, version: str) -> bool:
@@ -515,7 +520,7 @@ def _replace_one(group: Any, version: str) -> bool:
     if not old:
         return False
     capacity = group.desired_capacity
-    group.provided_launch_template_version = version
+    _use(group, version)
     group.instance_states = [state for state in group.instance_states if state is not old]
     group.ec2_backend.terminate_instances([old.instance.id])
     for arn in group.target_group_arns or []:

@@ -99,7 +99,7 @@ def request(acm: Any, given: dict[str, Any]) -> dict[str, Any]:
         DomainName=given["domain"],
         ValidationMethod="DNS",
         IdempotencyToken="".join(char for char in given["domain"] if char.isalnum())[:32],
-        Tags=tag_list(given["tags"]),
+        **({"Tags": tag_list(given["tags"])} if given["tags"] else {}),
     )["CertificateArn"]
     until = time.monotonic() + given["timeout"]
     while True:

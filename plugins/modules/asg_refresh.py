@@ -13,8 +13,8 @@ module: asg_refresh
 short_description: Begin to roll a version of the launch template through an Auto Scaling group
 description:
   - community.aws.autoscaling_instance_refresh knows no desired configuration, no rollback and no checkpoints, and
-    always reports that nothing changed. This module begins a refresh only where an instance is of another version, or takes up
-    the one that is under way to the same version.
+    always reports that nothing changed. This module begins a refresh only where an instance is of another
+    version, or takes up the one that is under way to the same version.
   - It does not wait for the end; M(aws_wait) does.
 options:
   name: {type: str, required: true, description: Name of the group.}

@@ -34,7 +34,7 @@ options:
           - command
           - no_interfaces
         description: What it is. The kinds that begin with C(no_) are awaited to be gone.
-      id: {type: str, required: true, description: 'Its name, id or ARN; for two C(group/refresh), C(command/instance).'}
+      id: {type: str, required: true, description: 'Its name, id or ARN; C(group/refresh), C(command/instance).'}
       count: {type: int, description: Healthy instances that a C(group) must have.}
   region: {type: str, description: The region; AWS's own variables say it where it is not given.}
   timeout: {type: int, default: 3600, description: Seconds that all of it may take.}

@@ -56,7 +56,7 @@ def work(cloudwatch: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
         before = {key: present.get(key) for key in wanted} if present else None
         if changes.wanted(full, before, wanted):
             # Tags are taken for a new alarm alone (CloudWatch API: PutMetricAlarm).
-            tags = {} if present else {"Tags": tag_list(given["tags"])}
+            tags = {} if present or not given["tags"] else {"Tags": tag_list(given["tags"])}
             cloudwatch.put_metric_alarm(AlarmName=full, **wanted, **tags)
     if found and changes.wanted("others", sorted(found), None):
         cloudwatch.delete_alarms(AlarmNames=sorted(found))

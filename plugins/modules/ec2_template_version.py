@@ -72,7 +72,8 @@ def work(ec2: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
     if not template:
         if changes.wanted("launch template", None, description):
             tags = {"ResourceType": "launch-template", "Tags": tag_list(given["tags"])}
-            made = ec2.create_launch_template(LaunchTemplateName=name, TagSpecifications=[tags], **contents)
+            tagging = {"TagSpecifications": [tags]} if given["tags"] else {}
+            made = ec2.create_launch_template(LaunchTemplateName=name, **tagging, **contents)
             template = made["LaunchTemplate"]
         return {"template": {"id": template["LaunchTemplateId"] if template else "", "version": "1"}}
     new_tags = missing(given["tags"], tag_dict(template.get("Tags")))

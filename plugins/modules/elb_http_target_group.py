@@ -109,7 +109,7 @@ def work(elb: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
             VpcId=given["vpc"],
             TargetType="instance",
             HealthCheckProtocol="HTTP",
-            Tags=tag_list(given["tags"]),
+            **({"Tags": tag_list(given["tags"])} if given["tags"] else {}),
             **health_check(given),
         )["TargetGroups"][0]
     if found:
