@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "images"
 AWS_STATE = ROOT / "docs" / "aws-state.json"
+REHEARSED = ROOT / ".lab" / "rehearsal" / "states" / "shop.json"
 CERTIFICATES = {
     "provided": "certificate: given",
     "self_signed": "certificate: self-signed",
@@ -218,6 +219,8 @@ def main() -> None:
     example = ROOT / "inventories" / "two-vms"
     inventory = example if example.exists() else ROOT / "inventories" / "lab"
     render("two-vms.svg", draw(ask(inventory)), inventory)
+    if REHEARSED.exists():
+        shutil.copy(REHEARSED, AWS_STATE)
     render("aws.svg", draw_aws(json.loads(AWS_STATE.read_text())), AWS_STATE)
 
 

@@ -1,7 +1,6 @@
 """Generate docs/aws-operator-policy.json: what an operator of playbooks/aws*.yml must be allowed.
 
-``python docs/aws_operator_policy.py CALLS.json`` writes it from the calls that `make rehearse` recorded;
-with ``--check`` it only says which calls the policy does not cover.
+Run it after `make rehearse`, whose recorded calls it reads (or those in a file that is named).
 
 Every action is named in full. Where AWS knows a resource or a tag for an action, it is limited to the environment
 "bookstore" (replace the name for another); the service authorization reference, of which cfn-lint bundles the actions
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 POLICY = Path(__file__).resolve().parent / "aws-operator-policy.json"
+RECORDED = POLICY.parents[1] / ".lab" / "rehearsal" / "calls.json"
 ENVIRONMENT = "bookstore"
 # IAM user guide, "IAM and AWS STS quotas": the inline policies of a role, without white space.
 SIZE_LIMIT = 10_240
@@ -255,26 +255,24 @@ def uncovered(calls: Iterable[Mapping[str, Any]], document: Mapping[str, Any]) -
     return sorted(actions(calls) - allowed)
 
 
-def main() -> int:
-    """Write the policy, or with --check say what it lacks."""
-    check = "--check" in sys.argv
-    paths = [argument for argument in sys.argv[1:] if argument != "--check"]
-    if not paths:
-        sys.exit(__doc__)
-    calls = [call for path in paths for call in json.loads(Path(path).read_text())]
-    if check:
-        lacking = uncovered(calls, json.loads(POLICY.read_text()))
-        for action in lacking:
-            print(f"{POLICY.name} lacks {action}; run: python docs/aws_operator_policy.py {' '.join(paths)}")
-        return bool(lacking)
-    document = policy(actions(calls))
+def read(path: Path) -> list[dict[str, Any]]:
+    """The calls that a rehearsal recorded, step by step."""
+    steps: dict[str, list[dict[str, Any]]] = json.loads(path.read_text())
+    return [call for calls in steps.values() for call in calls]
+
+
+def main() -> None:
+    """Write the policy."""
+    recorded = Path(sys.argv[1]) if sys.argv[1:] else RECORDED
+    if not recorded.exists():
+        sys.exit(f"{recorded} is not there: run make rehearse")
+    document = policy(actions(read(recorded)))
     size = len(json.dumps(document, separators=(",", ":")))
     if size > SIZE_LIMIT:
         sys.exit(f"The policy has {size} characters; a role's inline policies have {SIZE_LIMIT} at most.")
     POLICY.write_text(json.dumps(document, indent=2) + "\n")
     print(f"{POLICY.name}: {sum(len(one['Action']) for one in document['Statement'])} actions, {size} characters")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

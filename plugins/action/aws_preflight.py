@@ -96,7 +96,7 @@ ENVIRONMENT_SPEC: dict[str, dict[str, Any]] = {
     "aws_extra_tags": {"type": "dict", "description": "More tags for everything that is made."},
     "aws_store_settings": {"type": "dict", "description": "Further environment variables of the store."},
     "aws_final_snapshot": {"type": "bool", "required": True, "description": "Whether to keep a last snapshot."},
-    "aws_wait_delay": {"type": "int", "required": True, "description": "Seconds between two looks."},
+    "aws_wait_delay": {"type": "float", "required": True, "description": "Seconds between two looks."},
     "aws_log_group": {"type": "str", "description": "Name of the instances' log group."},
 }
 
@@ -115,10 +115,10 @@ RANGES: dict[str, tuple[float, float, str, str]] = {
     "aws_fleet_min_size": (1, 1000, "instances", "without one there is no store"),
     "aws_fleet_requests_target": (1, 10**6, "requests", "EC2 Auto Scaling, PutScalingPolicy"),
     "aws_fleet_root_gib": (8, 16384, "GiB", "EC2, gp3, and the size of Ubuntu's AMI"),
-    "aws_fleet_smoke_delay": (1, 300, "seconds", "the front door is asked six times"),
+    "aws_fleet_smoke_delay": (0, 300, "seconds", "the front door is asked six times"),
     "aws_fleet_warm_pool": (0, 1000, "instances", "EC2 Auto Scaling, PutWarmPool"),
     "aws_fleet_warmup_seconds": (1, 3600, "seconds", "0 would count an instance that has not booted"),
-    "aws_wait_delay": (1, 300, "seconds", "AWS slows down who asks more often"),
+    "aws_wait_delay": (0.1, 300, "seconds", "AWS slows down who asks more often"),
     "aws_watch_database_connections": (1, 16000, "connections", "RDS, max_connections"),
     "aws_watch_database_free_gib": (1, 65536, "GiB", "0 is when it is too late"),
     "aws_watch_error_percent": (1, 100, "percent", "CloudWatch, PutMetricAlarm"),

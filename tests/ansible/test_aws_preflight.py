@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from tests.ansible.conftest import run_playbook
+from tests.ansible.conftest import ROOT, run_playbook
 
 Check = Callable[..., list[str]]
 
@@ -45,7 +45,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_extra_tags": {"aws:team": "x"}}, 'aws_extra_tags: "aws:team"', 'begin with "aws:"', "Rename"),
     ({"aws_extra_tags": {"Team": "x" * 257}}, 'aws_extra_tags: {"Team"', "values of 256", "Correct"),
     ({"aws_extra_tags": {f"t{n}": "x" for n in range(50)}}, "aws_extra_tags: 50", "50 tags", "Remove some"),
-    ({"aws_wait_delay": 0}, "aws_wait_delay: 0", "1 to 300 seconds", "Set it to 1"),
+    ({"aws_wait_delay": 0}, "aws_wait_delay: 0", "0.1 to 300 seconds", "Set it to 0.1"),
     ({"aws_final_snapshot": "no"}, 'aws_final_snapshot: "no"', "true or false", "without quotes"),
     ({"aws_log_group": "my logs"}, 'aws_log_group: "my logs"', "AWS's schema of AWS::Logs::LogGroup", "Write it so"),
     # The network.
@@ -502,6 +502,32 @@ def test_the_playbook_ends_with_its_verdict_before_any_call(
     assert calls == []
     assert "Traceback" not in text
     assert ("Nothing was asked of AWS." in text) == bool(code)
+
+
+def test_every_playbook_for_aws_begins_with_it() -> None:
+    playbooks = [path for path in (ROOT / "playbooks").glob("aws*.yml") if path.name != "aws-preflight.yml"]
+
+    assert len(playbooks) >= 4
+    for path in playbooks:
+        first = yaml.safe_load(path.read_text())[0]
+        assert first["ansible.builtin.import_playbook"] == "aws-preflight.yml", path.name
+
+
+def test_an_expired_certificate_keeps_nobody_from_going_back_or_from_ending_it(
+    aws_environment: Path, given: Path, endpoint: tuple[str, list[bytes]]
+) -> None:
+    url, _ = endpoint
+    for name in ("aws-rollback.yml", "aws-destroy.yml"):
+        _, text = run_playbook(
+            aws_environment,
+            name,
+            "--check",
+            **imported(given, "expired.pem"),
+            AWS_ENDPOINT_URL=url,
+            AWS_MAX_ATTEMPTS="1",
+        )
+
+        assert "Nothing was asked of AWS." not in text
 
 
 def test_without_an_inventory_it_says_so(aws_check: Check, aws_environment: Path) -> None:

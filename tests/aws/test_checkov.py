@@ -11,22 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.aws.template import template
+import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.aws.template import template
+from tests.aws.test_state import RECORDED, ROOT
+
 VENV = ROOT / ".cache" / "checkov"
 VERSION = "3.3.30"
 
 
-def test_checkov_finds_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
+def test_checkov_finds_nothing_else(recorded: Path, tmp_path: Path) -> None:
     marker = VENV / VERSION
     if not marker.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
         subprocess.run([VENV / "bin" / "pip", "install", "--quiet", f"checkov=={VERSION}"], check=True)
         marker.touch()
     file = tmp_path / "template.json"
-    state = json.loads(Path(os.environ.get("AWS_STATE", ROOT / "docs" / "aws-state.json")).read_text())
-    file.write_text(json.dumps(template(state)))
+    file.write_text(json.dumps(template(json.loads(recorded.read_text()))))
 
     told = subprocess.run(
         [VENV / "bin" / "checkov", "--file", file, "--framework", "cloudformation", "--output", "json", "--quiet",

@@ -1,6 +1,6 @@
 """What an environment is made of, as AWS's schemas and a careful reader see it.
 
-Of the state that the last rehearsal recorded (docs/aws-state.json), or of that which AWS_STATE names.
+Of the environment that docs/aws-state.json records, or of those in the folder that AWS_STATES names.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ NOT_MEANT = ["W3010"]
 TLS_POLICIES = ("ELBSecurityPolicy-TLS13-1-2", "ELBSecurityPolicy-TLS13-1-3", "ELBSecurityPolicy-FS-1-2")
 
 
-@pytest.fixture(scope="module")
-def state() -> State:
-    found: State = json.loads(Path(os.environ.get("AWS_STATE", ROOT / "docs" / "aws-state.json")).read_text())
+RECORDED = (
+    sorted(Path(os.environ["AWS_STATES"]).glob("*.json"))
+    if "AWS_STATES" in os.environ
+    else [ROOT / "docs" / "aws-state.json"]
+)
+
+
+@pytest.fixture(scope="module", params=RECORDED, ids=lambda path: path.stem)
+def state(request: pytest.FixtureRequest) -> State:
+    found: State = json.loads(request.param.read_text())
     return found
 
 
