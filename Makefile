@@ -26,6 +26,8 @@ dev: ## Serve the store alone, on SQLite with sample books: http://127.0.0.1:500
 rehearse: ## Rehearse the playbooks for AWS on an emulator (KEEP=1 leaves it standing)
 	@$(PYTHON) -m lab venv
 	@$(BIN)/python -m lab rehearse
+	@AWS_STATES=.lab/rehearsal/states AWS_CALLS=.lab/rehearsal/calls.json \
+		pytest -q tests/aws/test_state.py tests/aws/test_checkov.py tests/aws/test_operator_policy.py
 
 rehearse-down: ## End a rehearsal that was kept
 	@$(BIN)/python -m lab rehearse-down

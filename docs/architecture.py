@@ -1,5 +1,6 @@
-"""Draw docs/images/two-vms.svg: who talks to whom, from what an inventory's variables say.
+"""Draw docs/images: who talks to whom.
 
+two-vms.svg from what an inventory's variables say; aws.svg from docs/aws-state.json, which `make rehearse` records.
 Needs Graphviz: sudo apt-get install -y graphviz
 """
 
@@ -16,7 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "docs" / "images" / "two-vms.svg"
+PICTURES = ROOT / "docs" / "images"
+AWS_STATE = ROOT / "docs" / "aws-state.json"
+REHEARSED = ROOT / ".lab" / "rehearsal" / "states" / "shop.json"
 CERTIFICATES = {
     "provided": "certificate: given",
     "self_signed": "certificate: self-signed",
@@ -120,16 +123,113 @@ def draw(hosts: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "}"
 
 
+def small(text: str) -> str:
+    """A smaller line of a label."""
+    return f'<br/><font point-size="12" color="{SOFT}">{text}</font>'
+
+
+def frame(name: str, title: str, color: str, *inside: str) -> str:
+    """A frame around what belongs together."""
+    body = "\n    ".join(inside)
+    return f"""
+  subgraph cluster_{name} {{
+    label=<<font color="{color}">{title}</font>>
+    style="rounded,filled" color="{color}" fillcolor="{color}0d" penwidth=1.4 margin=14
+    {body}
+  }}"""
+
+
+def admitted(state: dict[str, Any], group: str) -> str:
+    """The ports that a security group opens."""
+    [found] = [one for one in state["security_groups"] if one["GroupName"].endswith(f"-{group}")]
+    return ", ".join(str(port) for port in sorted({rule["FromPort"] for rule in found["IpPermissions"]}))
+
+
+def draw_aws(state: dict[str, Any]) -> Iterator[str]:
+    """The picture of an environment on AWS in Graphviz's language."""
+    zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in state["subnets"]}
+    [group], [database], [covers] = state["groups"], state["databases"], state["file_systems"]
+    [balancer], [vpc] = state["balancers"], state["vpcs"]
+    kind = state["launch_templates"][0]["Versions"][-1]["LaunchTemplateData"]["InstanceType"]
+    outside = 'style="rounded,filled" fillcolor="#f2ede4" color="#f2ede4"'
+    https = any(listener["Protocol"] == "HTTPS" for listener in balancer["Listeners"])
+    yield f"digraph bookstore {{{STYLE}"
+
+    inside = [
+        f"balancer [label={label('Load balancer', 'HTTPS' if https else 'HTTP, from CloudFront', 'a zone each')}]"
+    ]
+    if state["nat_gateways"]:
+        inside.append(f"nat [label={label('NAT gateway', 'the way out')}]")
+    public = frame("public", "public subnets", BLUE, *inside)
+    inside = []
+    for number, subnet in enumerate(group["VPCZoneIdentifier"].split(",")):
+        inside.append(f"store{number} [label={label('nginx, store', zones[subnet])}]")
+    size = f"{group['MinSize']} to {group['MaxSize']} × {kind}, golden image"
+    application = frame("application", f"Auto Scaling group{small(size)}", GREEN, *inside)
+    version = f"MySQL {database['EngineVersion']}, {database['DBInstanceClass']}"
+    spread = "a standby in another zone" if database["MultiAZ"] else "one zone, daily backups"
+    targets = f"{len(covers['MountTargets'])} mount targets"
+    data = frame(
+        "data",
+        "data subnets",
+        BLUE,
+        f"database [shape=cylinder label={label('RDS', version, spread)}]",
+        f"covers [shape=cylinder label={label('EFS', 'book covers', targets)}]",
+    )
+    yield frame("vpc", f"<b>VPC</b>{small(vpc['CidrBlock'])}", INK, public, application, data)
+
+    services = [("secrets", "Secrets Manager", "the store’s own secret")]
+    services += [("logs", "CloudWatch", f"{len(state['alarms'])} alarms, logs")] if state["alarms"] else []
+    for name, title, told in services:
+        yield f"{name} [label={label(title, told)} {outside}]"
+    yield f"visitors [label={label('Visitors')} {outside}]"
+    first = "balancer"
+    if state["distributions"]:
+        yield f"front [label={label('CloudFront', 'its name, its certificate')} {outside}]"
+        yield f'front -> balancer [label="{admitted(state, "balancer")}, a secret header"]'
+        first = "front"
+    ports = "443, 80 → 443" if state["distributions"] or https else admitted(state, "balancer")
+    if state["web_acls"]:
+        yield f"firewall [label={label('WAF', 'managed rules', 'log-ins limited')} {outside}]"
+        yield f'visitors -> firewall [label="{ports}"]'
+        yield f"firewall -> {first}"
+    else:
+        yield f'visitors -> {first} [label="{ports}"]'
+    if state["buckets"]:
+        yield f"bucket [label={label('S3', 'access logs')} {outside}]"
+        yield f'balancer -> bucket [style=dashed color="{LINE}"]'
+    ways = {"database": f"{admitted(state, 'database')}, TLS", "covers": f"{admitted(state, 'covers')}, TLS"}
+    for number in range(len(inside)):
+        # Once is enough.
+        first_one = number == 0
+        yield f'balancer -> store{number} [label="{admitted(state, "instance") if first_one else ""}"]'
+        for other, way in ways.items():
+            yield f'store{number} -> {other} [label="{way if first_one else ""}"]'
+    if state["nat_gateways"]:
+        yield f'store0 -> nat [style=dashed color="{LINE}" ltail=cluster_application constraint=false]'
+    for name, *_ in services:
+        yield f'store{len(inside) - 1} -> {name} [style=dashed color="{LINE}" ltail=cluster_application]'
+    yield "}"
+
+
 def main() -> None:
-    """Draw the picture."""
+    """Draw the pictures."""
     if not shutil.which("dot"):
         sys.exit("Graphviz is missing: sudo apt-get install -y graphviz")
     example = ROOT / "inventories" / "two-vms"
     inventory = example if example.exists() else ROOT / "inventories" / "lab"
-    PICTURE.parent.mkdir(exist_ok=True)
-    graph = "\n".join(draw(ask(inventory)))
-    subprocess.run(["dot", "-Tsvg", "-o", PICTURE], input=graph, text=True, check=True)
-    print(f"{PICTURE.relative_to(ROOT)} (from {inventory.relative_to(ROOT)})")
+    render("two-vms.svg", draw(ask(inventory)), inventory)
+    if REHEARSED.exists():
+        shutil.copy(REHEARSED, AWS_STATE)
+    render("aws.svg", draw_aws(json.loads(AWS_STATE.read_text())), AWS_STATE)
+
+
+def render(name: str, graph: Iterator[str], source: Path) -> None:
+    """Let Graphviz draw a picture."""
+    picture = PICTURES / name
+    picture.parent.mkdir(exist_ok=True)
+    subprocess.run(["dot", "-Tsvg", "-o", picture], input="\n".join(graph), text=True, check=True)
+    print(f"{picture.relative_to(ROOT)} (from {source.relative_to(ROOT)})")
 
 
 if __name__ == "__main__":

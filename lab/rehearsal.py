@@ -31,6 +31,7 @@ from lab.settings import ROOT, STATE, VENV, LabError
 from lab.shell import say
 
 FOLDER = STATE / "rehearsal"
+STATES = FOLDER / "states"
 RECORD = STATE / "rehearsal.json"
 LOG = FOLDER / "emulator.log"
 REGION = "eu-west-1"
@@ -266,6 +267,7 @@ def single(rehearsal: Rehearsal) -> None:
     broken = rehearsal.images["1.3"]
     rehearsal.step("shop: check on an empty account", only_looked, "aws", "shop", "--check", "-e", first)
     rehearsal.step("shop: create", well, "aws", "shop", "-e", first)
+    note_state(rehearsal, "shop")
     rehearsal.step("shop: create again", unchanged, "aws", "shop")
     rehearsal.step("shop: check on the live one", unchanged, "aws", "shop", "--check", "--diff")
     rehearsal.step("shop: release 1.1", well, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
@@ -291,6 +293,7 @@ def side_by_side(rehearsal: Rehearsal) -> None:
         made = rehearsal.step(f"{name}: create", well, "aws", name, "-e", first)
         if name == "academy" and any(call["service"] == "iam" for call in made.calls):
             raise LabError("rehearsal: IAM was called in an account that may not.")
+        note_state(rehearsal, name)
         rehearsal.step(f"{name}: create again", unchanged, "aws", name)
         rehearsal.step(f"{name}: check on the live one", unchanged, "aws", name, "--check")
     for name in others:
@@ -320,6 +323,19 @@ def serves(rehearsal: Rehearsal, environment: str, release: str) -> None:
     images = {instance["ImageId"] for reservation in found for instance in reservation["Instances"]}
     if images != {rehearsal.images[release]} or len(ids) != 2 or group["DesiredCapacity"] != 2:
         raise LabError(f"rehearsal: {environment} has {len(ids)} instances of {images}, not 2 of release {release}.")
+
+
+def note_state(rehearsal: Rehearsal, environment: str) -> None:
+    """Write what was made, for tests/aws/test_state.py and docs/architecture.py."""
+    STATES.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [VENV / "bin" / "python", "-m", "lab.aws_state", environment],
+        cwd=ROOT,
+        env={**{key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}, **rehearsal.env},
+        check=True,
+        capture_output=True,
+    )
+    (STATES / f"{environment}.json").write_bytes(done.stdout)
 
 
 def leaves_nothing(rehearsal: Rehearsal, environment: str) -> None:
@@ -435,6 +451,7 @@ def write_certificate() -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
         .not_valid_after(now + datetime.timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("brought.example.org")]), critical=False)
         .sign(key, hashes.SHA256())
     )
     plain = serialization.NoEncryption()

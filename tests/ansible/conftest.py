@@ -50,11 +50,23 @@ class Run:
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
     """A copy of inventories/two-vms with secrets, below a root that shares the repository's group_vars."""
-    inventory = tmp_path / "inventories" / "two-vms"
-    shutil.copytree(ROOT / "inventories" / "two-vms", inventory, symlinks=True)
+    inventory = copied("two-vms", tmp_path)
     (inventory / "group_vars" / "all" / "vault.yml").unlink(missing_ok=True)
-    (tmp_path / "group_vars").symlink_to(ROOT / "group_vars")
     (inventory / "group_vars" / "all" / "secrets.yml").write_text(yaml.safe_dump(SECRETS))
+    return inventory
+
+
+@pytest.fixture
+def aws_environment(tmp_path: Path) -> Path:
+    """A copy of inventories/aws, below a root that shares the repository's group_vars."""
+    return copied("aws", tmp_path)
+
+
+def copied(name: str, root: Path) -> Path:
+    """A copy of an example environment."""
+    inventory = root / "inventories" / name
+    shutil.copytree(ROOT / "inventories" / name, inventory, symlinks=True)
+    (root / "group_vars").symlink_to(ROOT / "group_vars")
     return inventory
 
 
@@ -66,50 +78,56 @@ def playbook(environment: Path, tmp_path: Path) -> Callable[..., Run]:
     ssh.chmod(0o755)
 
     def run(name: str, *options: str, **variables: Any) -> Run:
-        (environment / "group_vars" / "all" / "test.yml").write_text(yaml.safe_dump(variables))
-        completed = subprocess.run(
-            [BIN / "ansible-playbook", "-i", environment / "hosts.yml", ROOT / "playbooks" / name, *options],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_SSH_EXECUTABLE": str(ssh),
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return Run(
-            completed.returncode,
-            completed.stdout + completed.stderr,
-            contacts.read_text() if contacts.exists() else "",
-        )
+        code, text = run_playbook(environment, name, *options, ANSIBLE_SSH_EXECUTABLE=str(ssh), **variables)
+        return Run(code, text, contacts.read_text() if contacts.exists() else "")
 
     return run
 
 
-@pytest.fixture(scope="session")
-def preflight() -> ModuleType:
-    """The preflight plugin, with Ansible's plugins ready."""
-    from ansible.plugins.loader import init_plugin_loader
-    from ansible.utils.collection_loader import AnsibleCollectionConfig
-
-    if not AnsibleCollectionConfig.collection_finder:
-        init_plugin_loader()
-    return load(ROOT / "plugins" / "action" / "preflight.py")
+def run_playbook(environment: Path, name: str, *options: str, **variables: Any) -> tuple[int, str]:
+    """The exit code and the text of a playbook with extra group variables; those in upper case are the process's."""
+    given = {key: value for key, value in variables.items() if not key.isupper()}
+    (environment / "group_vars" / "all" / "test.yml").write_text(yaml.safe_dump(given))
+    completed = subprocess.run(
+        [BIN / "ansible-playbook", "-i", environment / "hosts.yml", ROOT / "playbooks" / name, *options],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **{key: variables[key] for key in variables.keys() - given.keys()}},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return completed.returncode, completed.stdout + completed.stderr
 
 
 @pytest.fixture
-def check(environment: Path, preflight: ModuleType) -> Callable[..., list[str]]:
+def check(environment: Path) -> Callable[..., list[str]]:
     """Ask the preflight action in this process, and return what is to be mended."""
+    return checker(environment, "preflight")
+
+
+@pytest.fixture
+def aws_check(aws_environment: Path) -> Callable[..., list[str]]:
+    """Ask the preflight action for AWS in this process, and return what is to be mended."""
+    return checker(aws_environment, "aws_preflight")
+
+
+def checker(environment: Path, name: str) -> Callable[..., list[str]]:
+    """A function that asks a preflight action with extra group variables."""
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
+    from ansible.plugins.loader import init_plugin_loader
     from ansible.template import Templar
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
     from ansible.vars.hostvars import HostVars
     from ansible.vars.manager import VariableManager
 
-    [play] = yaml.safe_load((ROOT / "playbooks" / "preflight.yml").read_text())
-    task = SimpleNamespace(action="preflight", args=play["tasks"][0]["preflight"], async_val=0, check_mode=False)
+    if not AnsibleCollectionConfig.collection_finder:
+        init_plugin_loader()
+    plugin = load(ROOT / "plugins" / "action" / f"{name}.py")
+    [play] = yaml.safe_load((ROOT / "playbooks" / f"{name.replace('_', '-')}.yml").read_text())
+    # What a playbook that imports it may set, it takes from its variables.
+    args = {"roles": play["vars"]["aws_preflight_roles"]} if "vars" in play else play["tasks"][0][name]
+    task = SimpleNamespace(action=name, args=args, async_val=0, check_mode=False)
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="unused"))
 
     def run(**variables: Any) -> list[str]:
@@ -119,7 +137,7 @@ def check(environment: Path, preflight: ModuleType) -> Callable[..., list[str]]:
         inventory = InventoryManager(loader=loader, sources=[str(environment / "hosts.yml")])
         manager = VariableManager(loader=loader, inventory=inventory)
         hostvars = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
-        action = preflight.ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader=loader), None)
+        action = plugin.ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader=loader), None)
         result = action.run(task_vars={"groups": inventory.get_groups_dict(), "hostvars": hostvars})
         problems: list[str] = result.get("problems", [])
         assert bool(problems) == bool(result.get("failed"))

@@ -7,9 +7,11 @@ import runpy
 from typing import Any
 
 import pytest
+import yaml
 
+from bookstore import create_app
 from bookstore.catalog.covers import MAX_BYTES
-from bookstore.config import MIN_SECRET_LENGTH, WEAK_SECRETS, load_config
+from bookstore.config import MIN_SECRET_LENGTH, WEAK_SECRETS
 from tests.ansible.conftest import ROOT, SECRETS, load
 
 
@@ -19,14 +21,25 @@ def gunicorn() -> dict[str, Any]:
 
 
 def test_preflight_knows_the_stores_limits(gunicorn: dict[str, Any]) -> None:
-    preflight = load(ROOT / "plugins" / "action" / "preflight.py")
-    store = load_config({"SECRET_KEY": SECRETS["vault_secret_key"], "DATABASE_URL": "sqlite://"})
+    limits = load(ROOT / "plugins" / "checks" / "store.py")
+    store = create_app(environ={"SECRET_KEY": SECRETS["vault_secret_key"], "DATABASE_URL": "sqlite:///x"})
+    paths = {rule.endpoint: rule.rule for rule in store.url_map.iter_rules()}
+    dockerfile = (ROOT / "bookstore" / "Dockerfile").read_text()
 
-    assert preflight.STORE_SECRET_LENGTH == MIN_SECRET_LENGTH
-    assert preflight.STORE_WEAK_SECRETS == WEAK_SECRETS
+    assert limits.STORE_SECRET_LENGTH == MIN_SECRET_LENGTH
+    assert limits.STORE_WEAK_SECRETS == WEAK_SECRETS
     # A cover, and as much beside it as any other form may have.
-    assert MAX_BYTES + store["MAX_CONTENT_LENGTH"] == preflight.STORE_BODY_LIMIT
-    assert gunicorn["graceful_timeout"] == preflight.STORE_GRACEFUL_TIMEOUT
+    assert MAX_BYTES + store.config["MAX_CONTENT_LENGTH"] == limits.STORE_BODY_LIMIT
+    assert gunicorn["graceful_timeout"] == limits.STORE_GRACEFUL_TIMEOUT
+    assert (paths["health.health"], paths["accounts.login"]) == (limits.STORE_HEALTH_PATH, limits.STORE_LOGIN_PATH)
+    assert f"USER {limits.STORE_UID}:{limits.STORE_UID}" in dockerfile
+
+
+def test_preflight_knows_how_long_nginx_keeps_a_connection() -> None:
+    limits = load(ROOT / "plugins" / "checks" / "store.py")
+    defaults = yaml.safe_load((ROOT / "roles" / "nginx-certbot" / "defaults" / "main.yml").read_text())
+
+    assert defaults["nginx_certbot_keepalive_timeout"] == limits.NGINX_KEEPALIVE_TIMEOUT
 
 
 def test_nginx_lets_go_of_a_connection_before_the_store_does(gunicorn: dict[str, Any]) -> None:

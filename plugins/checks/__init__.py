@@ -1,0 +1,1 @@
+"""What the preflight actions share."""
