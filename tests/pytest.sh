@@ -8,10 +8,10 @@ cd "$(dirname "$0")/.."
 parallel=(--numprocesses=2 --dist=loadfile)
 case ${1:?fast or whole} in
     fast)
-        pytest -q "${parallel[@]}" tests/lab tests/ansible tests/store
+        pytest -q "${parallel[@]}" tests/lab tests/ansible tests/aws tests/store
         ;;
     whole)
-        TEST_DATABASE=mysql pytest -q tests/store
+        TEST_DATABASE=mysql pytest -q tests/store tests/aws/test_migrate.py
         pytest -q "${parallel[@]}" tests/browser
         ;;
     *)

@@ -30,7 +30,9 @@ def fleet(aws: Aws, subnets: list[str], *images: str) -> str:
     """A group of two on the first image; a version of its template for each."""
     ec2, elb = aws("ec2"), aws("elbv2")
     vpc = ec2.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"]
-    target = elb.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+    target = elb.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
     data = [
         {"ImageId": one, "InstanceType": "t3.small", "MetadataOptions": {"HttpTokens": "required"}} for one in images
     ]
@@ -230,7 +232,11 @@ def request(service: str, method: str = "POST", path: str = "/", body: str = "",
         (request("sts", body="Action=GetCallerIdentity"), "GetCallerIdentity", False),
         (request("acm", x_amz_target="CertificateManager.RequestCertificate"), "RequestCertificate", True),
         (request("elasticfilesystem", path="/2015-02-01/file-systems"), "CreateFileSystem", True),
-        (request("elasticfilesystem", "GET", "/2015-02-01/file-systems/fs-1/policy"), "DescribeFileSystemPolicy", False),
+        (
+            request("elasticfilesystem", "GET", "/2015-02-01/file-systems/fs-1/policy"),
+            "DescribeFileSystemPolicy",
+            False,
+        ),
         (request("cloudfront", "DELETE", "/2020-05-31/distribution/E1"), "DeleteDistribution", True),
         (request("route53", "POST", "/2013-04-01/hostedzone/Z1/rrset/"), "ChangeResourceRecordSets", True),
         (request("s3", "PUT", "/bucket", query="policy"), "PutBucketPolicy", True),

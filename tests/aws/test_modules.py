@@ -178,7 +178,9 @@ def test_a_certificate_is_asked_for_once_and_its_record_goes_with_it(run: Run, a
 
 
 def test_a_zone_that_is_not_there_is_named(run: Run) -> None:
-    with pytest.raises(sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"):
+    with pytest.raises(
+        sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"
+    ):
         run("acm_dns_certificate", "acm", "route53", domain="books.none.example", zone="none.example")
 
 
