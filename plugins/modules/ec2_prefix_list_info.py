@@ -30,8 +30,9 @@ prefix_list:
 """
 
 
-def work(ec2: Any, name: str, _changes: Changes) -> dict[str, Any]:
+def work(ec2: Any, given: dict[str, Any], _changes: Changes) -> dict[str, Any]:
     """Find the list."""
+    name = given["name"]
     wanted = [{"Name": "prefix-list-name", "Values": [name]}]
     found = ec2.describe_managed_prefix_lists(Filters=wanted)["PrefixLists"]
     if not found:
@@ -42,8 +43,8 @@ def work(ec2: Any, name: str, _changes: Changes) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True)
-    ec2, name = module.client("ec2"), module.params["name"]
-    run(module, f"Prefix list {name}", lambda changes: work(ec2, name, changes))
+    ec2 = module.client("ec2")
+    run(module, f"Prefix list {module.params['name']}", lambda changes: work(ec2, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -178,7 +178,9 @@ def test_a_certificate_is_asked_for_once_and_its_record_goes_with_it(run: Run, a
 
 
 def test_a_zone_that_is_not_there_is_named(run: Run) -> None:
-    with pytest.raises(sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"):
+    with pytest.raises(
+        sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"
+    ):
         run("acm_dns_certificate", "acm", "route53", domain="books.none.example", zone="none.example")
 
 
@@ -387,3 +389,17 @@ def test_a_distribution_is_disabled_before_it_is_deleted(run: Run, aws: Aws) -> 
     assert gone.after
     assert again.after == {}
     assert facts["distribution"]["id"] == ""
+
+
+def test_the_account_is_told_without_asking_iam(run: Run) -> None:
+    _, facts = run("sts_account_info", "sts")
+
+    assert facts == {"account": "123456789012"}
+
+
+def test_a_prefix_list_is_found_by_its_name(run: Run) -> None:
+    _, facts = run("ec2_prefix_list_info", "ec2", name="com.amazonaws.eu-west-1.s3")
+    assert facts["prefix_list"]["id"].startswith("pl-")
+
+    with pytest.raises(sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no such list"):
+        run("ec2_prefix_list_info", "ec2", name="none")

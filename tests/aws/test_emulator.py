@@ -1,0 +1,256 @@
+"""What AWS does and moto does not, patch by patch, and what the emulator notes of each request."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab import emulator
+from tests.aws.conftest import REGION
+
+Aws = Callable[[str], Any]
+
+
+def image(aws: Aws, **tags: str) -> str:
+    ec2 = aws("ec2")
+    [made] = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
+    listed = [{"Key": key.replace("__", ":"), "Value": value} for key, value in tags.items()]
+    specification = [{"ResourceType": "image", "Tags": listed}] if listed else []
+    name = f"image-{made['InstanceId']}"
+    made_image = ec2.create_image(InstanceId=made["InstanceId"], Name=name, TagSpecifications=specification)
+    ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    return str(made_image["ImageId"])
+
+
+def fleet(aws: Aws, subnets: list[str], *images: str) -> str:
+    """A group of two on the first image; a version of its template for each."""
+    ec2, elb = aws("ec2"), aws("elbv2")
+    vpc = ec2.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"]
+    target = elb.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
+    data = [
+        {"ImageId": one, "InstanceType": "t3.small", "MetadataOptions": {"HttpTokens": "required"}} for one in images
+    ]
+    ec2.create_launch_template(LaunchTemplateName="shop", LaunchTemplateData=data[0])
+    for later in data[1:]:
+        ec2.create_launch_template_version(LaunchTemplateName="shop", LaunchTemplateData=later)
+    aws("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="shop",
+        MinSize=2,
+        MaxSize=4,
+        VPCZoneIdentifier=",".join(subnets),
+        LaunchTemplate={"LaunchTemplateName": "shop", "Version": "1"},
+        TargetGroupARNs=[target],
+    )
+    return str(target)
+
+
+def refresh(aws: Aws, version: str, **preferences: Any) -> list[str]:
+    """Refresh to a version; the states that are seen until its end."""
+    scaling = aws("autoscaling")
+    scaling.start_instance_refresh(
+        AutoScalingGroupName="shop",
+        DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateName": "shop", "Version": version}},
+        Preferences=preferences,
+    )
+    seen: list[str] = []
+    for _ in range(12):
+        status = scaling.describe_instance_refreshes(AutoScalingGroupName="shop")["InstanceRefreshes"][0]["Status"]
+        if status not in seen:
+            seen.append(status)
+    return seen
+
+
+def live(aws: Aws) -> set[str]:
+    """The images of the group's instances."""
+    [group] = aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    ids = [instance["InstanceId"] for instance in group["Instances"]]
+    assert len(ids) == 2
+    reservations = aws("ec2").describe_instances(InstanceIds=ids)["Reservations"]
+    return {instance["ImageId"] for reservation in reservations for instance in reservation["Instances"]}
+
+
+def test_a_refresh_replaces_every_instance(aws: Aws, subnets: list[str]) -> None:
+    one, two = image(aws), image(aws)
+    fleet(aws, subnets, one, two)
+    assert live(aws) == {one}
+
+    assert refresh(aws, "2", AutoRollback=True) == ["Pending", "InProgress", "Successful"]
+    assert live(aws) == {two}
+
+
+def test_a_refresh_to_instances_that_are_not_healthy_goes_back(aws: Aws, subnets: list[str]) -> None:
+    one, two = image(aws), image(aws, emulator__unhealthy="true")
+    fleet(aws, subnets, one, two)
+
+    assert refresh(aws, "2", AutoRollback=True)[-2:] == ["RollbackInProgress", "RollbackSuccessful"]
+    assert live(aws) == {one}
+
+
+def test_a_refresh_without_rollback_fails_where_it_is(aws: Aws, subnets: list[str]) -> None:
+    one, two = image(aws), image(aws, emulator__unhealthy="true")
+    fleet(aws, subnets, one, two)
+
+    assert refresh(aws, "2")[-1] == "Failed"
+    assert live(aws) == {one, two}
+
+
+@pytest.mark.parametrize("version", ["$Latest", "$Default"])
+def test_a_rollback_needs_a_version_to_come_from(aws: Aws, subnets: list[str], version: str) -> None:
+    fleet(aws, subnets, image(aws))
+
+    with pytest.raises(ClientError, match="not \\$Latest or \\$Default"):
+        refresh(aws, version, AutoRollback=True)
+
+
+def test_one_refresh_at_a_time(aws: Aws, subnets: list[str]) -> None:
+    fleet(aws, subnets, image(aws), image(aws))
+    given = {
+        "AutoScalingGroupName": "shop",
+        "DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateName": "shop", "Version": "2"}},
+    }
+    aws("autoscaling").start_instance_refresh(**given)
+
+    with pytest.raises(ClientError, match="InstanceRefreshInProgress"):
+        aws("autoscaling").start_instance_refresh(**given)
+
+
+def test_a_target_of_a_bad_image_is_not_healthy(aws: Aws, subnets: list[str]) -> None:
+    target = fleet(aws, subnets, image(aws, emulator__unhealthy="true"))
+
+    told = aws("elbv2").describe_target_health(TargetGroupArn=target)["TargetHealthDescriptions"]
+    assert [entry["TargetHealth"]["State"] for entry in told] == ["unhealthy", "unhealthy"]
+
+
+def test_instances_are_spread_and_take_their_templates_metadata_options(aws: Aws, subnets: list[str]) -> None:
+    fleet(aws, subnets, image(aws))
+
+    reservations = aws("ec2").describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running"]}])
+    found = [instance for reservation in reservations["Reservations"] for instance in reservation["Instances"]]
+    assert {instance["SubnetId"] for instance in found} == set(subnets)
+    assert {instance["MetadataOptions"]["HttpTokens"] for instance in found} == {"required"}
+
+
+def test_a_load_balancer_needs_two_zones_and_a_short_name(aws: Aws, subnets: list[str]) -> None:
+    with pytest.raises(ClientError, match="two different Availability Zones"):
+        aws("elbv2").create_load_balancer(Name="shop", Subnets=subnets[:1])
+    with pytest.raises(ClientError, match="longer than '32'"):
+        aws("elbv2").create_load_balancer(Name="s" * 33, Subnets=subnets)
+
+
+def test_a_database_needs_two_zones(aws: Aws, subnets: list[str]) -> None:
+    aws("rds").create_db_subnet_group(DBSubnetGroupName="d", DBSubnetGroupDescription="d", SubnetIds=subnets[:1])
+
+    with pytest.raises(ClientError, match="enough Availability Zones"):
+        aws("rds").create_db_instance(
+            DBInstanceIdentifier="shop",
+            Engine="mysql",
+            DBInstanceClass="db.t4g.micro",
+            AllocatedStorage=20,
+            MasterUsername="m",
+            MasterUserPassword="long-enough-for-this",
+            DBSubnetGroupName="d",
+        )
+
+
+def test_an_unknown_parameter_group_is_an_error_and_a_new_one_has_parameters(aws: Aws) -> None:
+    rds = aws("rds")
+    with pytest.raises(ClientError, match="DBParameterGroupNotFound"):
+        rds.describe_db_parameter_groups(DBParameterGroupName="none")
+    rds.create_db_parameter_group(DBParameterGroupName="d", DBParameterGroupFamily="mysql8.4", Description="d")
+
+    names = [entry["ParameterName"] for entry in rds.describe_db_parameters(DBParameterGroupName="d")["Parameters"]]
+    assert "require_secure_transport" in names
+
+
+def test_an_image_name_is_used_once(aws: Aws) -> None:
+    [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
+    aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
+
+    with pytest.raises(ClientError, match="InvalidAMIName.Duplicate"):
+        aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
+
+
+def test_a_later_version_of_a_template_inherits_from_its_source(aws: Aws) -> None:
+    ec2 = aws("ec2")
+    first = {"ImageId": "ami-12c6146b", "InstanceType": "t3.small"}
+    ec2.create_launch_template(LaunchTemplateName="shop", LaunchTemplateData=first)
+    later = {"InstanceType": "t3.large"}
+    ec2.create_launch_template_version(LaunchTemplateName="shop", SourceVersion="1", LaunchTemplateData=later)
+
+    versions = ec2.describe_launch_template_versions(LaunchTemplateName="shop", Versions=["2"])
+    [version] = versions["LaunchTemplateVersions"]
+    assert version["LaunchTemplateData"]["ImageId"] == "ami-12c6146b"
+    assert version["LaunchTemplateData"]["InstanceType"] == "t3.large"
+
+
+def test_a_command_tells_its_output_and_fails_on_an_image_that_cannot_migrate(aws: Aws) -> None:
+    ec2, ssm = aws("ec2"), aws("ssm")
+    answers = []
+    for one in (image(aws), image(aws, **{"emulator__migration-fails": "true"})):
+        [made] = ec2.run_instances(ImageId=one, MinCount=1, MaxCount=1)["Instances"]
+        known = [{"Key": "InstanceIds", "Values": [made["InstanceId"]]}]
+        [told] = ssm.describe_instance_information(Filters=known)["InstanceInformationList"]
+        assert told["PingStatus"] == "Online"
+        command = ssm.send_command(InstanceIds=[made["InstanceId"]], DocumentName="AWS-RunShellScript")["Command"]
+        answer = ssm.get_command_invocation(CommandId=command["CommandId"], InstanceId=made["InstanceId"])
+        answers.append((answer["Status"], bool(answer["StandardErrorContent"])))
+
+    assert answers == [("Success", False), ("Failed", True)]
+
+
+def test_automatic_backups_of_a_file_system_can_be_turned_on(aws: Aws) -> None:
+    identity = aws("efs").create_file_system(CreationToken="x")["FileSystemId"]
+    aws("efs").put_backup_policy(FileSystemId=identity, BackupPolicy={"Status": "ENABLED"})
+
+    assert aws("efs").describe_backup_policy(FileSystemId=identity)["BackupPolicy"]["Status"] == "ENABLED"
+
+
+def request(service: str, method: str = "POST", path: str = "/", body: str = "", **headers: str) -> dict[str, Any]:
+    return {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": headers.pop("query", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": headers.pop("kind", "application/x-www-form-urlencoded" if body else ""),
+        "wsgi.input": io.BytesIO(body.encode()),
+        "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential=testing/20260101/{REGION}/{service}/aws4_request, …",
+        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "operation", "mutating"),
+    [
+        (request("ec2", body="Action=CreateVpc&Version=1"), "CreateVpc", True),
+        (request("ec2", body="Action=DescribeVpcs"), "DescribeVpcs", False),
+        (request("sts", body="Action=GetCallerIdentity"), "GetCallerIdentity", False),
+        (request("acm", x_amz_target="CertificateManager.RequestCertificate"), "RequestCertificate", True),
+        (request("elasticfilesystem", path="/2015-02-01/file-systems"), "CreateFileSystem", True),
+        (
+            request("elasticfilesystem", "GET", "/2015-02-01/file-systems/fs-1/policy"),
+            "DescribeFileSystemPolicy",
+            False,
+        ),
+        (request("cloudfront", "DELETE", "/2020-05-31/distribution/E1"), "DeleteDistribution", True),
+        (request("route53", "POST", "/2013-04-01/hostedzone/Z1/rrset/"), "ChangeResourceRecordSets", True),
+        (request("s3", "PUT", "/bucket", query="policy"), "PutBucketPolicy", True),
+        (request("s3", "GET", "/bucket", query="tagging"), "GetBucketTagging", False),
+    ],
+)
+def test_a_request_is_known_by_its_operation(environ: dict[str, Any], operation: str, mutating: bool) -> None:
+    call = emulator.recognize(environ)
+
+    assert call
+    assert (call["operation"], call["mutating"]) == (operation, mutating)
+    body = environ["wsgi.input"].read()
+    assert len(body) == int(environ["CONTENT_LENGTH"]), "moto needs the body too"
+
+
+def test_what_is_not_signed_is_no_call() -> None:
+    assert emulator.recognize({**request("ec2"), "HTTP_AUTHORIZATION": ""}) is None

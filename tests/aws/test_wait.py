@@ -1,0 +1,117 @@
+"""Waiting for several resources at once: progress, failures, the end of patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.ansible.conftest import ROOT, load
+
+
+@pytest.fixture(scope="module")
+def aws_wait() -> ModuleType:
+    return load(ROOT / "plugins" / "action" / "aws_wait.py")
+
+
+class Account:
+    """An account whose resources change with each look; what was asked is noted."""
+
+    def __init__(self, **states: list[str]) -> None:
+        self.states = states
+        self.asked: list[str] = []
+
+    def __call__(self, service: str) -> Account:
+        return self
+
+    def _next(self, what: str) -> str:
+        self.asked.append(what)
+        states = self.states[what]
+        return states.pop(0) if len(states) > 1 else states[0]
+
+    def describe_db_instances(self, **_: Any) -> Any:
+        endpoint, secret = {"Address": "db.example"}, {"SecretArn": "arn"}
+        status = self._next("database")
+        return {"DBInstances": [{"DBInstanceStatus": status, "Endpoint": endpoint, "MasterUserSecret": secret}]}
+
+    def get_distribution(self, **_: Any) -> Any:
+        return {"Distribution": {"Status": self._next("distribution")}}
+
+
+BOTH = [{"kind": "database", "id": "shop"}, {"kind": "distribution", "id": "E1"}]
+
+
+def wait(module: ModuleType, account: Account, **options: Any) -> tuple[Any, list[str], list[float]]:
+    told: list[str] = []
+    slept: list[float] = []
+    given: dict[str, Any] = {"timeout": 60, "delay": 5, **options}
+    facts = module.wait(account, BOTH, given["timeout"], given["delay"], told.append, slept.append)
+    return facts, told, slept
+
+
+def test_all_are_awaited_together_and_the_slowest_is_the_whole_time(aws_wait: ModuleType) -> None:
+    account = Account(database=["creating", "creating", "available"], distribution=["InProgress", "Deployed"])
+
+    facts, told, slept = wait(aws_wait, account)
+
+    assert facts["database"] == {"host": "db.example", "master_secret_arn": "arn"}
+    assert account.asked == ["database", "distribution", "database", "distribution", "database"]
+    assert slept == [5, 5]
+    assert [line.partition("s  ")[2] for line in told] == [
+        "database shop: creating",
+        "distribution E1: InProgress",
+        "distribution E1: Deployed",
+        "database shop: available",
+    ]
+
+
+def test_what_has_failed_is_not_awaited(aws_wait: ModuleType) -> None:
+    account = Account(database=["creating", "failed"], distribution=["InProgress"])
+
+    with pytest.raises(aws_wait.WaitError, match="database shop is failed and will not be ready"):
+        wait(aws_wait, account)
+
+
+def test_patience_ends_and_names_what_is_left(aws_wait: ModuleType) -> None:
+    account = Account(database=["creating"], distribution=["Deployed"])
+
+    with pytest.raises(aws_wait.WaitError, match="Not ready after -1 s: database shop.*Run the playbook again"):
+        wait(aws_wait, account, timeout=-1)
+
+
+def test_every_kind_is_documented(aws_wait: ModuleType) -> None:
+    import yaml
+
+    documentation = load(ROOT / "plugins" / "modules" / "aws_wait.py").DOCUMENTATION
+    choices = yaml.safe_load(documentation)["options"]["for"]["suboptions"]["kind"]["choices"]
+
+    assert sorted(choices) == sorted(aws_wait.KINDS)
+
+
+@pytest.fixture
+def scaling() -> Callable[[str], Any]:
+    """A group with two instances in service, of which one is healthy."""
+
+    class Half:
+        def describe_auto_scaling_groups(self, **_: Any) -> Any:
+            instances = [{"InstanceId": name, "LifecycleState": "InService"} for name in ("i-1", "i-2")]
+            return {"AutoScalingGroups": [{"Instances": instances, "TargetGroupARNs": ["arn"]}]}
+
+        def describe_target_health(self, **_: Any) -> Any:
+            states = {"i-1": "healthy", "i-2": "unhealthy"}
+            return {
+                "TargetHealthDescriptions": [
+                    {"Target": {"Id": name}, "TargetHealth": {"State": state}} for name, state in states.items()
+                ]
+            }
+
+    return lambda service: Half()
+
+
+def test_an_instance_counts_when_the_load_balancer_calls_it_healthy(
+    aws_wait: ModuleType, scaling: Callable[[str], Any]
+) -> None:
+    assert aws_wait.group(scaling, {"id": "shop", "count": 1}).ready
+    assert aws_wait.group(scaling, {"id": "shop", "count": 2}) == aws_wait.Look("1 of 2 healthy")
