@@ -112,7 +112,7 @@ RANGES: dict[str, tuple[float, float, str, str]] = {
     "aws_fleet_checkpoint_seconds": (0, 172800, "seconds", "EC2 Auto Scaling, StartInstanceRefresh"),
     "aws_fleet_cpu_target": (10, 90, "percent", "a group is scaled before it is busy, and not when it is idle"),
     "aws_fleet_drain_seconds": (30, 7200, "seconds", "EC2 Auto Scaling, PutLifecycleHook"),
-    "aws_fleet_max_lifetime_days": (1, 365, "days", "EC2 Auto Scaling, maximum instance lifetime"),
+    "aws_fleet_max_lifetime_days": (0, 365, "days", "EC2 Auto Scaling, maximum instance lifetime; 0 for none"),
     "aws_fleet_min_size": (0, 1000, "instances", "EC2 Auto Scaling, CreateAutoScalingGroup"),
     "aws_fleet_requests_target": (1, 10**6, "requests", "EC2 Auto Scaling, PutScalingPolicy"),
     "aws_fleet_root_gib": (8, 16384, "GiB", "EC2, gp3, and the size of Ubuntu's AMI"),

@@ -406,7 +406,10 @@ def say(problem: Problem, host: Host) -> str:
 
 @cache
 def read_role(folder: Path, wanted: str = "main") -> Role:
-    """A role's variables; required are those of the wanted entry point. What only another one requires is left out."""
+    """A role's variables, of all its entry points; required are those of the wanted one.
+
+    Where main is not wanted, what other entry points require is left out: it need not even be worked out.
+    """
     loader = DataLoader()
 
     def content(path: Path) -> dict[str, Any]:

@@ -227,7 +227,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_fleet_checkpoints": [100, 50]}, "aws_fleet_checkpoints: [100, 50]", "must rise", "[50, 100]"),
     ({"aws_fleet_checkpoint_seconds": 1800}, "aws_fleet_timeout", "the pauses at the checkpoints (3600 s)", "Raise it"),
     ({"aws_fleet_cpu_target": 600}, "aws_fleet_cpu_target: 600", "10 to 90 percent", "Set it to 90"),
-    ({"aws_fleet_max_lifetime_days": 0}, "aws_fleet_max_lifetime_days: 0", "1 to 365", "Set it to 1"),
+    ({"aws_fleet_max_lifetime_days": 400}, "aws_fleet_max_lifetime_days: 400", "0 to 365", "Set it to 365"),
     ({"aws_fleet_refresh_alarms": ["a"] * 11}, "aws_fleet_refresh_alarms: 11", "10 alarms", "composite"),
     (
         {"aws_fleet_user_data": {"region": "eu-west-1", "db_password": "5cr3t"}},
