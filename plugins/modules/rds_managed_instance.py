@@ -143,7 +143,9 @@ def converge(rds: Any, given: dict[str, Any], found: dict[str, Any], changes: Ch
     groups = sorted(group["VpcSecurityGroupId"] for group in found.get("VpcSecurityGroups", []))
     if changes.differs("security_groups", groups, sorted(given["security_groups"])):
         change["VpcSecurityGroupIds"] = given["security_groups"]
-    if not found.get("MasterUserSecret") and changes.wanted("master_secret", "by hand", "managed by RDS"):
+    # While it is being made RDS does not tell of the secret yet.
+    by_hand = found["DBInstanceStatus"] == "available" and not found.get("MasterUserSecret")
+    if by_hand and changes.wanted("master_secret", "by hand", "managed by RDS"):
         change["ManageMasterUserPassword"] = True
     if change:
         rds.modify_db_instance(DBInstanceIdentifier=name, ApplyImmediately=False, **change)

@@ -172,7 +172,7 @@ def test_an_image_name_is_used_once(aws: Aws) -> None:
     [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
     aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
 
-    with pytest.raises(ClientError, match="InvalidAMIName.Duplicate"):
+    with pytest.raises(ClientError, match=r"InvalidAMIName\.Duplicate"):
         aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
 
 

@@ -271,7 +271,7 @@ def test_a_refresh_begins_where_an_instance_is_of_another_version(run: Run, aws:
     given = {"name": "shop", "launch_template": made["id"], "version": "2", "alarms": ["shop-errors"]}
     checked, _ = run("asg_refresh", "autoscaling", check=True, **given)
     began, facts = run("asg_refresh", "autoscaling", **given)
-    taken_up, same = run("asg_refresh", "autoscaling", **given)
+    _, same = run("asg_refresh", "autoscaling", **given)
 
     assert checked.after
     assert began.after
