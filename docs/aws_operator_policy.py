@@ -249,7 +249,7 @@ def services(tree: ast.AST) -> set[str]:
     """The services that a program has clients of: client("rds"), clients("rds")."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
     return {
-        node.args[0].value
+        str(node.args[0].value)
         for node in calls
         if isinstance(node.args[0], ast.Constant)
         and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("client", "clients")
