@@ -114,6 +114,19 @@ def test_a_protected_database_is_deleted_with_its_last_snapshot(
     assert again.after == {}
 
 
+def test_a_database_can_begin_with_a_snapshot(run: Run, aws: Aws, subnets: list[str], group: str) -> None:
+    given = database(aws, subnets, group)
+    run("rds_managed_instance", "rds", **given)
+    aws("rds").create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="yesterday")
+
+    _, facts = run("rds_managed_instance", "rds", **given | {"name": "again", "restore_snapshot": "yesterday"})
+
+    [made] = aws("rds").describe_db_instances(DBInstanceIdentifier="again")["DBInstances"]
+    assert made["DBInstanceArn"] == facts["instance"]["arn"]
+    assert made["StorageEncrypted"]
+    assert not made["PubliclyAccessible"]
+
+
 def test_a_file_system_is_encrypted_mounted_in_each_zone_and_refuses_who_comes_without_tls(
     run: Run, aws: Aws, subnets: list[str], group: str
 ) -> None:
