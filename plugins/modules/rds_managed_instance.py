@@ -101,13 +101,8 @@ def create(rds: Any, given: dict[str, Any]) -> None:
         "Tags": tag_list(given["tags"]),
     }
     if given["restore_snapshot"]:
-        # These RDS takes from the snapshot, and the windows only once the instance is there: the next run sets them.
-        for name in (
-            "MaxAllocatedStorage",
-            "BackupRetentionPeriod",
-            "PreferredBackupWindow",
-            "PreferredMaintenanceWindow",
-        ):
+        # RDS takes these for an instance that is there alone: the next run sets them.
+        for name in ("MaxAllocatedStorage", "PreferredMaintenanceWindow"):
             settings.pop(name, None)
         rds.restore_db_instance_from_db_snapshot(DBSnapshotIdentifier=given["restore_snapshot"], **settings)
         return

@@ -168,6 +168,17 @@ def test_an_unknown_parameter_group_is_an_error_and_a_new_one_has_parameters(aws
     assert "require_secure_transport" in names
 
 
+def test_a_rule_can_be_described_anew(aws: Aws, group: str) -> None:
+    ec2 = aws("ec2")
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    given = {"GroupId": group, "IpPermissions": [rule]}
+    ec2.authorize_security_group_ingress(**given)
+    ec2.authorize_security_group_egress(**given)
+
+    assert ec2.update_security_group_rule_descriptions_ingress(**given)["Return"]
+    assert ec2.update_security_group_rule_descriptions_egress(**given)["Return"]
+
+
 def test_an_image_name_is_used_once(aws: Aws) -> None:
     [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
     aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
