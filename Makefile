@@ -52,7 +52,7 @@ fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
 	@export FUZZ_REQUESTS=$${FUZZ_REQUESTS:-30000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM}; \
 		echo "FUZZ_SEED=$$FUZZ_SEED"; pytest -q tests/store/test_fuzz.py
 
-test: test-fast test-whole molecule ## Everything that CI runs
+test: test-fast test-whole rehearse molecule ## Everything that CI runs
 
 test-fast: ## Lint and pytest, without hosts, browser and MySQL
 	@$(PYTHON) -m lab venv

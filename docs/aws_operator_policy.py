@@ -1,6 +1,8 @@
 """Generate docs/aws-operator-policy.json: what an operator of playbooks/aws*.yml must be allowed.
 
-Run it after `make rehearse`, whose recorded calls it reads (or those in a file that is named).
+Run it after `make rehearse`, whose recorded calls it reads (or those in a file that is named). To these it adds the
+calls that the repository's own modules can make, and what an operator does besides (FURTHER): a rehearsal does not show
+every change.
 
 Every action is named in full. Where AWS knows a resource or a tag for an action, it is limited to the environment
 "bookstore" (replace the name for another); the service authorization reference, of which cfn-lint bundles the actions
@@ -9,6 +11,7 @@ and their resources, says where that is. It fits an inline policy of a role (10,
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +20,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from botocore import xform_name
+from botocore.loaders import Loader
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES, WAITS = ROOT / "plugins" / "modules", ROOT / "plugins" / "action" / "aws_wait.py"
 POLICY = Path(__file__).resolve().parent / "aws-operator-policy.json"
-RECORDED = POLICY.parents[1] / ".lab" / "rehearsal" / "calls.json"
+RECORDED = ROOT / ".lab" / "rehearsal" / "calls.json"
 ENVIRONMENT = "bookstore"
 # IAM user guide, "IAM and AWS STS quotas": the inline policies of a role, without white space.
 SIZE_LIMIT = 10_240
@@ -104,44 +112,58 @@ IMPLIED: dict[str, list[str]] = {
     "wafv2:CreateWebACL": ["wafv2:TagResource"],
 }  # fmt: skip
 
+# What Ansible's modules call only to change or restore what is there, and what docs/aws.md tells an operator to call.
+FURTHER = [
+    "autoscaling:AttachLoadBalancerTargetGroups",
+    "ec2:DeleteRoute", "ec2:DeleteTags", "ec2:ReplaceRoute", "ec2:RevokeSecurityGroupIngress",
+    "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
+    "elasticloadbalancing:CreateRule", "elasticloadbalancing:DeleteRule", "elasticloadbalancing:ModifyListener",
+    "elasticloadbalancing:ModifyRule", "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
+    "iam:UpdateAssumeRolePolicy",
+    "rds:DescribeDBSnapshots", "rds:ModifyDBSubnetGroup", "rds:StopDBInstance", "rds:StartDBInstance",
+    "secretsmanager:RestoreSecret", "secretsmanager:UpdateSecret",
+    "sns:Subscribe",
+    "ssm:StartSession", "ssm:TerminateSession",
+]  # fmt: skip
+
 # The things that have names by which an action can be limited, by service and kind (service authorization reference,
 # "Resource types"). Regions and accounts are left open: a policy belongs to one account.
-NAMED: dict[str, dict[str, list[str]]] = {
+NAMED: dict[str, dict[str, str]] = {
     "autoscaling": {
-        "autoScalingGroup": ["arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{name}"],
+        "autoScalingGroup": "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{name}",
     },
     "cloudwatch": {
-        "alarm": ["arn:aws:cloudwatch:*:*:alarm:{name}-*"],
-        "dashboard": ["arn:aws:cloudwatch::*:dashboard/{name}"],
+        "alarm": "arn:aws:cloudwatch:*:*:alarm:{name}-*",
+        "dashboard": "arn:aws:cloudwatch::*:dashboard/{name}",
     },
     "elasticloadbalancing": {
-        "listener-rule/app": ["arn:aws:elasticloadbalancing:*:*:listener-rule/app/{name}/*"],
-        "listener/app": ["arn:aws:elasticloadbalancing:*:*:listener/app/{name}/*"],
-        "loadbalancer/app/": ["arn:aws:elasticloadbalancing:*:*:loadbalancer/app/{name}/*"],
-        "targetgroup": ["arn:aws:elasticloadbalancing:*:*:targetgroup/{name}/*"],
+        "listener-rule/app": "arn:aws:elasticloadbalancing:*:*:listener-rule/app/{name}/*",
+        "listener/app": "arn:aws:elasticloadbalancing:*:*:listener/app/{name}/*",
+        "loadbalancer/app/": "arn:aws:elasticloadbalancing:*:*:loadbalancer/app/{name}/*",
+        "targetgroup": "arn:aws:elasticloadbalancing:*:*:targetgroup/{name}/*",
     },
     "iam": {
-        "instance-profile": ["arn:aws:iam::*:instance-profile/{name}-*"],
-        "role": ["arn:aws:iam::*:role/{name}-*"],
+        "instance-profile": "arn:aws:iam::*:instance-profile/{name}-*",
+        "role": "arn:aws:iam::*:role/{name}-*",
     },
-    "logs": {"log-group": ["arn:aws:logs:*:*:log-group:/{name}/*"]},
+    "logs": {"log-group": "arn:aws:logs:*:*:log-group:/{name}/*"},
     "rds": {
-        "db": ["arn:aws:rds:*:*:db:{name}"],
-        "og": ["arn:aws:rds:*:*:og:default:*"],
-        "pg": ["arn:aws:rds:*:*:pg:{name}"],
-        "snapshot": ["arn:aws:rds:*:*:snapshot:{name}-final-*"],
-        "subgrp": ["arn:aws:rds:*:*:subgrp:{name}"],
+        "db": "arn:aws:rds:*:*:db:{name}",
+        "og": "arn:aws:rds:*:*:og:default:*",
+        "pg": "arn:aws:rds:*:*:pg:{name}",
+        "snapshot": "arn:aws:rds:*:*:snapshot:*{name}-*",
+        "subgrp": "arn:aws:rds:*:*:subgrp:{name}",
     },
     "s3": {
-        "bucket": ["arn:aws:s3:::{name}-logs-*"],
-        "object": ["arn:aws:s3:::{name}-logs-*/*"],
+        "bucket": "arn:aws:s3:::{name}-logs-*",
+        "object": "arn:aws:s3:::{name}-logs-*/*",
     },
-    "secretsmanager": {"Secret": ["arn:aws:secretsmanager:*:*:secret:{name}/*"]},
-    "sns": {"topic": ["arn:aws:sns:*:*:{name}-*"]},
+    "secretsmanager": {"Secret": "arn:aws:secretsmanager:*:*:secret:{name}/*"},
+    "sns": {"topic": "arn:aws:sns:*:*:{name}-*"},
     "wafv2": {
-        "loadbalancer/app/": ["arn:aws:elasticloadbalancing:*:*:loadbalancer/app/{name}/*"],
-        "managedruleset": ["arn:aws:wafv2:*:*:*/managedruleset/*"],
-        "webacl": ["arn:aws:wafv2:*:*:*/webacl/{name}/*"],
+        "loadbalancer/app/": "arn:aws:elasticloadbalancing:*:*:loadbalancer/app/{name}/*",
+        "managedruleset": "arn:aws:wafv2:*:*:*/managedruleset/*",
+        "webacl": "arn:aws:wafv2:*:*:*/webacl/{name}/*",
     },
 }
 
@@ -163,6 +185,9 @@ SPECIAL: dict[str, tuple[list[str], Condition | None]] = {
     ),
     "kms:CreateGrant": (["arn:aws:kms:*:*:key/*"], ("Bool", "kms:GrantIsForAWSResource", "true")),
 }  # fmt: skip
+
+# Services of which a list is asked for by a filter, which IAM takes for the whole list.
+LISTED = ("cloudwatch", "rds")
 
 # Things whose ids nobody knows beforehand, and which bear the environment's tag from their first moment on: to take
 # them away or to change them needs the tag (service authorization reference, aws:ResourceTag).
@@ -206,6 +231,38 @@ def actions(calls: Iterable[Mapping[str, Any]]) -> set[str]:
     return found
 
 
+def own_calls() -> Iterator[dict[str, str]]:
+    """The calls that the repository's own modules can make: names of operations in them, of services that they name."""
+    trees = [ast.parse(path.read_text()) for path in (*MODULES.glob("*.py"), WAITS)]
+    for service in sorted(set().union(*map(services, trees))):
+        model = Loader().load_service_model(service, "service-2")
+        signed = model["metadata"].get("signingName", model["metadata"]["endpointPrefix"])
+        operations = {xform_name(operation): operation for operation in model["operations"]}
+        for tree in trees:
+            if service in services(tree):
+                yield from (
+                    {"service": signed, "operation": operations[word]} for word in words(tree) & operations.keys()
+                )
+
+
+def services(tree: ast.AST) -> set[str]:
+    """The services that a program has clients of: client("rds"), clients("rds")."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    return {
+        str(node.args[0].value)
+        for node in calls
+        if isinstance(node.args[0], ast.Constant)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("client", "clients")
+    }
+
+
+def words(tree: ast.AST) -> set[str]:
+    """The names of attributes and the texts in a program."""
+    found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return found | {text for text in texts if isinstance(text, str)}
+
+
 def named(operation: str) -> list[str]:
     """The actions of one operation."""
     return ACTIONS.get(operation, [operation])
@@ -226,8 +283,10 @@ def limits(action: str) -> tuple[tuple[str, ...], Condition | None]:
     if name in TAGGED.get(service, ()):
         return ("*",), ENVIRONMENT_TAG
     kinds = reference()[service]["Actions"][name.lower()].get("Resources", [])
-    resources = [arn for kind in kinds for arn in NAMED.get(service, {}).get(kind, [])]
-    return tuple(resources) or ("*",), None
+    names = NAMED.get(service, {})
+    listing = service in LISTED and name.startswith(("Describe", "List"))
+    # All of a service's together: an action looks at the kinds that are its own.
+    return (tuple(sorted(names.values())) if names.keys() & set(kinds) and not listing else ("*",)), None
 
 
 def policy(wanted: Iterable[str]) -> dict[str, Any]:
@@ -266,7 +325,7 @@ def main() -> None:
     recorded = Path(sys.argv[1]) if sys.argv[1:] else RECORDED
     if not recorded.exists():
         sys.exit(f"{recorded} is not there: run make rehearse")
-    document = policy(actions(read(recorded)))
+    document = policy(actions([*read(recorded), *own_calls()]) | set(FURTHER))
     size = len(json.dumps(document, separators=(",", ":")))
     if size > SIZE_LIMIT:
         sys.exit(f"The policy has {size} characters; a role's inline policies have {SIZE_LIMIT} at most.")

@@ -1,6 +1,6 @@
 """What there is of an environment on AWS, read through its API: ``python -m lab.aws_state ENVIRONMENT``.
 
-Prints JSON: a list of answers for each kind of thing, as botocore gives them. No secret is read.
+Prints JSON: a list of answers for each kind of thing, as botocore gives them. A secret is shown by its hash alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import boto3
@@ -111,6 +112,9 @@ def edge(name: str) -> State:
         balancer["Listeners"] = every("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
         for listener in balancer["Listeners"]:
             listener["Rules"] = every("elbv2", "describe_rules", "Rules", ListenerArn=listener["ListenerArn"])
+            for condition in [one for rule in listener["Rules"] for one in rule["Conditions"]]:
+                header = condition.get("HttpHeaderConfig", {})
+                header.update({"Values": list(map(hashed, header["Values"]))} if header else {})
     for group in groups:
         group["Attributes"] = client("elbv2").describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])[
             "Attributes"
@@ -120,6 +124,13 @@ def edge(name: str) -> State:
         for found in client("cloudfront").list_distributions()["DistributionList"].get("Items", [])
         if found["Comment"] == name
     ]
+    for header in [
+        header
+        for distribution in distributions
+        for origin in distribution["Origins"]["Items"]
+        for header in origin["CustomHeaders"].get("Items", [])
+    ]:
+        header["HeaderValue"] = hashed(header["HeaderValue"])
     return {
         "balancers": balancers,
         "target_groups": groups,
@@ -129,6 +140,11 @@ def edge(name: str) -> State:
         "records": list(records(balancers)),
         "web_acls": [*web_acls(name, "REGIONAL", None), *web_acls(name, "CLOUDFRONT", "us-east-1")],
     }
+
+
+def hashed(secret: str) -> str:
+    """What tells whether two secrets are the same, and nothing else."""
+    return f"sha256:{sha256(secret.encode()).hexdigest()}"
 
 
 def certificate(listener: State) -> State:

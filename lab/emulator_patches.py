@@ -21,7 +21,7 @@ from moto.core.types import Base64EncodedString
 from moto.ec2 import models as ec2
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import instances, launch_templates, tags
-from moto.ec2.responses import launch_templates as launch_template_responses
+from moto.ec2.responses import launch_templates as launch_template_responses, security_groups
 from moto.ec2.utils import parse_user_data
 from moto.efs import responses as efs_responses
 from moto.elbv2 import models as elb
@@ -294,6 +294,15 @@ def describe_tags(original: Method, self: Any, filters: dict[str, list[str]] | N
     if filters and filters.get("resource-type") == ["natgateway"]:
         filters = {**filters, "resource-type": ["nat-gateway"]}
     return original(self, filters)
+
+
+for _direction in ("ingress", "egress"):
+
+    @patches(security_groups.SecurityGroups, f"update_security_group_rule_descriptions_{_direction}")
+    def update_descriptions(original: Method, self: Any) -> ActionResult:
+        """The answer says that it was done (EC2 API: UpdateSecurityGroupRuleDescriptionsIngress, …Egress)."""
+        original(self)
+        return ActionResult({"Return": True})
 
 
 # --- EFS

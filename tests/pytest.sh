@@ -12,7 +12,7 @@ case ${1:?fast or whole} in
         pytest -q "${parallel[@]}" tests/lab tests/ansible tests/aws tests/store --ignore=tests/aws/test_checkov.py
         ;;
     whole)
-        TEST_DATABASE=mysql pytest -q tests/store
+        TEST_DATABASE=mysql pytest -q tests/store tests/aws/test_migrate.py
         pytest -q "${parallel[@]}" tests/browser
         ;;
     *)

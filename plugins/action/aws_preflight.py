@@ -39,12 +39,13 @@ from checks.store import (
     STORE_OWN_SECRETS,
     STORE_UID,
 )
-from checks.variables import HOST_NAME, Preflight, Problem, Rules, is_public, network_exists, wide
+from checks.variables import HOST_NAME, Preflight, Problem, Rules, Specification, is_public, network_exists, wide
 
 ENGINE = "mysql"
 # What the store is tested with.
 ENGINE_SERIES = "8.4."
-# Seconds from the start of an instance to its first good answer, at most.
+# Seconds from the start of an instance to its first good answer, at most: half for EC2's own start, half for the boot
+# unit with a database or covers that are late (bench/boot.py measures the unit alone).
 BOOT_BUDGET = 180
 # A load balancer's and a target group's names have 32 characters at most, and are the environment's; a bucket's 63,
 # and is "<environment>-logs-<account, 12>-<region>". 24 leaves 20 for the region.
@@ -111,8 +112,8 @@ RANGES: dict[str, tuple[float, float, str, str]] = {
     "aws_fleet_checkpoint_seconds": (0, 172800, "seconds", "EC2 Auto Scaling, StartInstanceRefresh"),
     "aws_fleet_cpu_target": (10, 90, "percent", "a group is scaled before it is busy, and not when it is idle"),
     "aws_fleet_drain_seconds": (30, 7200, "seconds", "EC2 Auto Scaling, PutLifecycleHook"),
-    "aws_fleet_max_lifetime_days": (1, 365, "days", "EC2 Auto Scaling, maximum instance lifetime"),
-    "aws_fleet_min_size": (1, 1000, "instances", "without one there is no store"),
+    "aws_fleet_max_lifetime_days": (0, 365, "days", "EC2 Auto Scaling, maximum instance lifetime; 0 for none"),
+    "aws_fleet_min_size": (0, 1000, "instances", "EC2 Auto Scaling, CreateAutoScalingGroup"),
     "aws_fleet_requests_target": (1, 10**6, "requests", "EC2 Auto Scaling, PutScalingPolicy"),
     "aws_fleet_root_gib": (8, 16384, "GiB", "EC2, gp3, and the size of Ubuntu's AMI"),
     "aws_fleet_smoke_delay": (0, 300, "seconds", "the front door is asked six times"),
@@ -843,8 +844,16 @@ def instance_type(kind: str, region: str) -> Iterator[Problem]:
 
 @rule("aws_fleet_min_size", "aws_fleet_max_size", "aws_fleet_warm_pool")
 def sizes(least: int, most: int, pool: int) -> Iterator[Problem]:
-    """A refresh starts the new instance before it ends the old one."""
-    if int(most) <= int(least):
+    """A refresh starts the new instance before it ends the old one. Asleep, a group has none."""
+    if int(least) == int(most) == 0:
+        return
+    if int(least) == 0:
+        yield Problem(
+            "aws_fleet_min_size",
+            "must be 1 or more: without an instance there is no store, and no request that would start one",
+            "Set it to 2; to put the store to sleep, set aws_fleet_max_size to 0 too.",
+        )
+    elif int(most) <= int(least):
         yield Problem(
             "aws_fleet_max_size",
             f"must be above aws_fleet_min_size ({least}), so that a release and the scaling have room",
@@ -1015,8 +1024,11 @@ class ActionModule(Preflight):
     """The action, for the one host from which AWS is asked."""
 
     rules = rule
-    environment = ENVIRONMENT_SPEC
     untouched = "Nothing was asked of AWS."
+
+    def environment(self, roles: list[str]) -> Specification:
+        """The same for all roles."""
+        return ENVIRONMENT_SPEC
 
     def missing(self, groups: Mapping[str, list[str]]) -> list[str]:
         """Without an inventory there is no environment."""

@@ -38,6 +38,7 @@ from checks.variables import (
     Preflight,
     Problem,
     Rules,
+    Specification,
     is_address,
     is_public,
     network_exists,
@@ -568,8 +569,12 @@ class ActionModule(Preflight):
     """The action, run once for the whole inventory."""
 
     rules = rule
-    environment = ENVIRONMENT_SPEC
     untouched = "No host was contacted."
+
+    def environment(self, roles: list[str]) -> Specification:
+        """The firewall alone asks where operators come from."""
+        networks = {**ENVIRONMENT_SPEC["admin_networks"], "required": "firewall" in roles}
+        return {**ENVIRONMENT_SPEC, "admin_networks": networks}
 
     def missing(self, groups: Mapping[str, list[str]]) -> list[str]:
         """The groups without the hosts that they need."""

@@ -405,8 +405,11 @@ def say(problem: Problem, host: Host) -> str:
 
 
 @cache
-def read_role(folder: Path) -> Role:
-    """A role's variables, of all its entry points; required are those of main alone."""
+def read_role(folder: Path, wanted: str = "main") -> Role:
+    """A role's variables, of all its entry points; required are those of the wanted one.
+
+    Where main is not wanted, what other entry points require is left out: it need not even be worked out.
+    """
     loader = DataLoader()
 
     def content(path: Path) -> dict[str, Any]:
@@ -415,9 +418,10 @@ def read_role(folder: Path) -> Role:
 
     entry_points = content(folder / "meta" / "argument_specs.yml").get("argument_specs", {})
     spec = {
-        name: {**options, "required": bool(options.get("required")) and entry_point == "main"}
+        name: {**options, "required": bool(options.get("required")) and entry_point == wanted}
         for entry_point, described in entry_points.items()
         for name, options in described["options"].items()
+        if wanted in ("main", entry_point) or not options.get("required")
     }
     return Role(folder.name, spec, {**content(folder / "defaults" / "main.yml"), "role_path": str(folder)})
 
@@ -425,17 +429,21 @@ def read_role(folder: Path) -> Role:
 class Preflight(ActionBase):  # type: ignore[misc]
     """An action that is run once, without a connection.
 
+    It is told roles by name; "role:entry_point" is one of which not main is used, but another entry point.
+
     Attributes:
         rules: what it asks of values.
-        environment: what an environment says besides the roles' variables, as in an argument specification.
         untouched: what is said to be as it was.
     """
 
     TRANSFERS_FILES = False
     _requires_connection = False
     rules: Rules
-    environment: Specification
     untouched: str
+
+    def environment(self, roles: list[str]) -> Specification:
+        """What an environment says to a host with these roles besides their variables, as an argument specification."""
+        raise NotImplementedError
 
     def missing(self, groups: Mapping[str, list[str]]) -> list[str]:
         """What the inventory lacks, in lines like those of a problem."""
@@ -453,10 +461,7 @@ class Preflight(ActionBase):  # type: ignore[misc]
         if told := self.missing(groups):
             return self._failure(told)
         roles = {folder.name: read_role(folder) for folder in sorted(ROLES.iterdir())}
-        hosts = {
-            name: self._host(name, [roles[role] for role in given], variables)
-            for name, given in self.wanted(groups).items()
-        }
+        hosts = {name: self._host(name, given, variables) for name, given in self.wanted(groups).items()}
         others = {group: hosts[names[0]] for group, names in groups.items() if names and names[0] in hosts}
         found: dict[str, tuple[list[str], list[str]]] = {}
         for host in hosts.values():
@@ -479,11 +484,14 @@ class Preflight(ActionBase):  # type: ignore[misc]
         things = f"{len(told)} things are" if len(told) > 1 else "1 thing is"
         return {"failed": True, "changed": False, "msg": f"{things} to be mended. {self.untouched}", "problems": told}
 
-    def _host(self, name: str, roles: list[Role], variables: Mapping[str, Any]) -> Host:
+    def _host(self, name: str, given: list[str], variables: Mapping[str, Any]) -> Host:
         hostvars = variables["hostvars"]
+        parts = [role.partition(":") for role in given]
+        roles = [read_role(ROLES / role, entry_point or "main") for role, _, entry_point in parts]
 
         def template(scope: Mapping[str, Any], value: Any) -> Any:
             available = {**scope, "hostvars": hostvars}
             return self._templar.copy_with_new_env(available_variables=available).template(value)
 
-        return Host(name, dict(hostvars.raw_get(name)), self.environment, roles, template)
+        environment = self.environment([role.name for role in roles])
+        return Host(name, dict(hostvars.raw_get(name)), environment, roles, template)

@@ -101,13 +101,8 @@ def create(rds: Any, given: dict[str, Any]) -> None:
         "Tags": tag_list(given["tags"]),
     }
     if given["restore_snapshot"]:
-        # These RDS takes from the snapshot, and the windows only once the instance is there: the next run sets them.
-        for name in (
-            "MaxAllocatedStorage",
-            "BackupRetentionPeriod",
-            "PreferredBackupWindow",
-            "PreferredMaintenanceWindow",
-        ):
+        # RDS takes these for an instance that is there alone: the next run sets them.
+        for name in ("MaxAllocatedStorage", "PreferredMaintenanceWindow"):
             settings.pop(name, None)
         rds.restore_db_instance_from_db_snapshot(DBSnapshotIdentifier=given["restore_snapshot"], **settings)
         return
@@ -143,7 +138,9 @@ def converge(rds: Any, given: dict[str, Any], found: dict[str, Any], changes: Ch
     groups = sorted(group["VpcSecurityGroupId"] for group in found.get("VpcSecurityGroups", []))
     if changes.differs("security_groups", groups, sorted(given["security_groups"])):
         change["VpcSecurityGroupIds"] = given["security_groups"]
-    if not found.get("MasterUserSecret") and changes.wanted("master_secret", "by hand", "managed by RDS"):
+    # While it is being made RDS does not tell of the secret yet.
+    by_hand = found["DBInstanceStatus"] == "available" and not found.get("MasterUserSecret")
+    if by_hand and changes.wanted("master_secret", "by hand", "managed by RDS"):
         change["ManageMasterUserPassword"] = True
     if change:
         rds.modify_db_instance(DBInstanceIdentifier=name, ApplyImmediately=False, **change)

@@ -111,8 +111,8 @@ def aws_check(aws_environment: Path) -> Callable[..., list[str]]:
     return checker(aws_environment, "aws_preflight")
 
 
-def checker(environment: Path, name: str) -> Callable[..., list[str]]:
-    """A function that asks a preflight action with extra group variables."""
+def checker(environment: Path, name: str, roles: Any = None) -> Callable[..., list[str]]:
+    """A function that asks a preflight action with extra group variables, for these roles instead of its playbook's."""
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
     from ansible.plugins.loader import init_plugin_loader
@@ -126,8 +126,8 @@ def checker(environment: Path, name: str) -> Callable[..., list[str]]:
     plugin = load(ROOT / "plugins" / "action" / f"{name}.py")
     [play] = yaml.safe_load((ROOT / "playbooks" / f"{name.replace('_', '-')}.yml").read_text())
     # What a playbook that imports it may set, it takes from its variables.
-    args = {"roles": play["vars"]["aws_preflight_roles"]} if "vars" in play else play["tasks"][0][name]
-    task = SimpleNamespace(action=name, args=args, async_val=0, check_mode=False)
+    its_own = play["vars"]["aws_preflight_roles"] if "vars" in play else play["tasks"][0][name]["roles"]
+    task = SimpleNamespace(action=name, args={"roles": roles or its_own}, async_val=0, check_mode=False)
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="unused"))
 
     def run(**variables: Any) -> list[str]:

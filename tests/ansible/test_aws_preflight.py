@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from tests.ansible.conftest import ROOT, run_playbook
+from tests.ansible.conftest import ROOT, checker, run_playbook
 
 Check = Callable[..., list[str]]
 
@@ -217,7 +217,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_fleet_instance_type": "t3.smal"}, 'aws_fleet_instance_type: "t3.smal"', "EC2 has in eu-west-1", "t3.small"),
     ({"aws_fleet_instance_type": "t4g.small"}, 'aws_fleet_instance_type: "t4g.small"', "x86_64", "small"),
     ({"aws_fleet_min_size": 5}, "aws_fleet_max_size: 4", "above aws_fleet_min_size (5)", "Set it to 6"),
-    ({"aws_fleet_min_size": 0}, "aws_fleet_min_size: 0", "1 to 1000", "Set it to 1"),
+    ({"aws_fleet_min_size": 0}, "aws_fleet_min_size: 0", "1 or more", "Set it to 2"),
     ({"aws_fleet_warm_pool": 5}, "aws_fleet_warm_pool: 5", "could never be used", "Set it to 2"),
     ({"aws_fleet_root_gib": 4}, "aws_fleet_root_gib: 4", "8 to 16384", "Set it to 8"),
     ({"aws_fleet_grace_seconds": 60}, "aws_fleet_grace_seconds: 60", "may take to boot", "Set it to 300"),
@@ -227,7 +227,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_fleet_checkpoints": [100, 50]}, "aws_fleet_checkpoints: [100, 50]", "must rise", "[50, 100]"),
     ({"aws_fleet_checkpoint_seconds": 1800}, "aws_fleet_timeout", "the pauses at the checkpoints (3600 s)", "Raise it"),
     ({"aws_fleet_cpu_target": 600}, "aws_fleet_cpu_target: 600", "10 to 90 percent", "Set it to 90"),
-    ({"aws_fleet_max_lifetime_days": 0}, "aws_fleet_max_lifetime_days: 0", "1 to 365", "Set it to 1"),
+    ({"aws_fleet_max_lifetime_days": 400}, "aws_fleet_max_lifetime_days: 400", "0 to 365", "Set it to 365"),
     ({"aws_fleet_refresh_alarms": ["a"] * 11}, "aws_fleet_refresh_alarms: 11", "10 alarms", "composite"),
     (
         {"aws_fleet_user_data": {"region": "eu-west-1", "db_password": "5cr3t"}},
@@ -311,6 +311,7 @@ def test_a_bad_variable_is_named_with_its_mend(
         {"aws_identity_instance_profile": "LabInstanceProfile"},
         {"aws_network_ssh_networks": ["198.51.100.0/24"], "aws_fleet_key_name": "me"},
         {"aws_edge_domain": "example.com"},
+        {"aws_fleet_min_size": 0, "aws_fleet_max_size": 0},
         {"aws_region": "us-east-1", "aws_network_zones": ["us-east-1a", "us-east-1c", "us-east-1f"]},
         {"aws_data_maintenance_window": "sat:23:30-sun:00:30", "aws_data_backup_window": "01:00-01:30"},
         {"aws_data_restore_snapshot": "rds:bookstore-2026-11-24-03-00"},
@@ -513,21 +514,13 @@ def test_every_playbook_for_aws_begins_with_it() -> None:
         assert first["ansible.builtin.import_playbook"] == "aws-preflight.yml", path.name
 
 
+@pytest.mark.parametrize("name", ["aws-rollback.yml", "aws-destroy.yml"])
 def test_an_expired_certificate_keeps_nobody_from_going_back_or_from_ending_it(
-    aws_environment: Path, given: Path, endpoint: tuple[str, list[bytes]]
+    aws_environment: Path, given: Path, name: str
 ) -> None:
-    url, _ = endpoint
-    for name in ("aws-rollback.yml", "aws-destroy.yml"):
-        _, text = run_playbook(
-            aws_environment,
-            name,
-            "--check",
-            **imported(given, "expired.pem"),
-            AWS_ENDPOINT_URL=url,
-            AWS_MAX_ATTEMPTS="1",
-        )
+    roles = yaml.safe_load((ROOT / "playbooks" / name).read_text())[0]["vars"]["aws_preflight_roles"]
 
-        assert "Nothing was asked of AWS." not in text
+    assert checker(aws_environment, "aws_preflight", roles)(**imported(given, "expired.pem")) == []
 
 
 def test_without_an_inventory_it_says_so(aws_check: Check, aws_environment: Path) -> None:

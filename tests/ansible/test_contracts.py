@@ -42,6 +42,20 @@ def test_preflight_knows_how_long_nginx_keeps_a_connection() -> None:
     assert defaults["nginx_certbot_keepalive_timeout"] == limits.NGINX_KEEPALIVE_TIMEOUT
 
 
+@pytest.mark.parametrize("name", ["preflight", "aws_preflight"])
+def test_every_rule_is_about_variables_that_there_are(name: str) -> None:
+    plugin = load(ROOT / "plugins" / "action" / f"{name}.py")
+    known = set(plugin.ENVIRONMENT_SPEC)
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        for entry_point in yaml.safe_load(path.read_text())["argument_specs"].values():
+            known |= entry_point["options"].keys()
+
+    asked = {variable.rpartition(":")[2] for variables, _ in plugin.rule for variable in variables}
+
+    assert len(asked) > 20
+    assert asked <= known
+
+
 def test_nginx_lets_go_of_a_connection_before_the_store_does(gunicorn: dict[str, Any]) -> None:
     template = (ROOT / "roles" / "nginx-certbot" / "templates" / "nginx.conf.j2").read_text()
     kept = re.search(r"keepalive \d+;.*?keepalive_timeout (\d+)s;", template, re.DOTALL)

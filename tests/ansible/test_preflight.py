@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ansible.conftest import Run
+from tests.ansible.conftest import Run, checker
 
 Check = Callable[..., list[str]]
 Playbook = Callable[..., Run]
@@ -578,6 +578,21 @@ def test_a_role_has_no_other_roles_defaults(check: Check) -> None:
     [problem] = check(bookstore_app_home="{{ nginx_certbot_https_port }}")
 
     assert problem.startswith("nginx_certbot_https_port\n  rule   It is not defined.")
+
+
+def test_only_a_firewall_asks_where_operators_come_from(environment: Path) -> None:
+    main = environment / "group_vars" / "all" / "main.yml"
+    main.write_text(main.read_text().replace("admin_networks:", "operators:"))
+
+    assert checker(environment, "preflight", {"application": ["docker"]})() == []
+    assert checker(environment, "preflight", {"application": ["docker", "firewall"]})() != []
+
+
+def test_an_entry_point_is_asked_for_its_own_variables(environment: Path) -> None:
+    (environment / "group_vars" / "all" / "secrets.yml").write_text("{}")
+
+    assert checker(environment, "preflight", {"application": ["bookstore-app"]})() != []
+    assert checker(environment, "preflight", {"application": ["bookstore-app:rollback"]})() == []
 
 
 @pytest.mark.parametrize(

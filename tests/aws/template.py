@@ -247,9 +247,6 @@ def balancer(resources: Resources, links: State, name: str, found: State) -> Non
         for order, rule in enumerate(rule for rule in listener["Rules"] if not rule["IsDefault"]):
             properties = {"ListenerArn": listener["ListenerArn"], "Priority": int(rule["Priority"])}
             properties["Conditions"] = [pick(one, "Field", "HttpHeaderConfig") for one in rule["Conditions"]]
-            for condition in properties["Conditions"]:
-                # What CloudFront brings, and nobody else knows.
-                condition["HttpHeaderConfig"] = {**condition["HttpHeaderConfig"], "Values": ["not shown"]}
             properties["Actions"] = [action(one) for one in rule["Actions"]]
             put(resources, f"{own}Rule{order}", "ElasticLoadBalancingV2::ListenerRule", properties)
 
@@ -319,7 +316,7 @@ def distribution(resources: Resources, links: State, name: str, found: State) ->
     config = flat({key: value for key, value in found.items() if key not in ("Id", "CallerReference")})
     config["ViewerCertificate"] = {"CloudFrontDefaultCertificate": True}
     for origin in config["Origins"]:
-        origin["OriginCustomHeaders"] = [{**one, "HeaderValue": "not shown"} for one in origin.pop("CustomHeaders", [])]
+        origin["OriginCustomHeaders"] = origin.pop("CustomHeaders", [])
         origin["CustomOriginConfig"]["OriginSSLProtocols"] = origin["CustomOriginConfig"].pop("OriginSslProtocols")
         kept = ("DomainName", "Id", "CustomOriginConfig", "OriginCustomHeaders")
         for key in origin.keys() - set(kept):

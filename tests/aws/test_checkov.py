@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.aws.template import template
 from tests.aws.test_state import RECORDED, ROOT
@@ -28,11 +29,17 @@ def test_checkov_finds_nothing_else(recorded: Path, tmp_path: Path) -> None:
         subprocess.run([VENV / "bin" / "pip", "install", "--quiet", f"checkov=={VERSION}"], check=True)
         marker.touch()
     file = tmp_path / "template.json"
-    file.write_text(json.dumps(template(json.loads(recorded.read_text()))))
+    state = json.loads(recorded.read_text())
+    file.write_text(json.dumps(template(state)))
+    [interface] = state["launch_templates"][0]["Versions"][-1]["LaunchTemplateData"]["NetworkInterfaces"]
+    excuses = yaml.safe_load((ROOT / "tests" / "aws" / "checkov.yml").read_text())
+    skipped = [*excuses["always"]]
+    skipped += excuses["behind_cloudfront"] if state["distributions"] else []
+    skipped += excuses["public_addresses"] if interface["AssociatePublicIpAddress"] else []
 
     told = subprocess.run(
         [VENV / "bin" / "checkov", "--file", file, "--framework", "cloudformation", "--output", "json", "--quiet",
-         "--config-file", ROOT / "tests" / "aws" / "checkov.yml", "--skip-download"],
+         "--skip-check", ",".join(skipped), "--skip-download"],
         capture_output=True,
         text=True,
         # Only what is given to it is looked at.
@@ -40,5 +47,5 @@ def test_checkov_finds_nothing_else(recorded: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     answer = json.loads(told.stdout)
 
-    assert answer["summary"]["passed"] > 40
+    assert answer["summary"]["passed"] > 20
     assert [(one["check_id"], one["check_name"], one["resource"]) for one in answer["results"]["failed_checks"]] == []

@@ -30,7 +30,9 @@ def fleet(aws: Aws, subnets: list[str], *images: str) -> str:
     """A group of two on the first image; a version of its template for each."""
     ec2, elb = aws("ec2"), aws("elbv2")
     vpc = ec2.describe_subnets(SubnetIds=subnets)["Subnets"][0]["VpcId"]
-    target = elb.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+    target = elb.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
     data = [
         {"ImageId": one, "InstanceType": "t3.small", "MetadataOptions": {"HttpTokens": "required"}} for one in images
     ]
@@ -166,11 +168,22 @@ def test_an_unknown_parameter_group_is_an_error_and_a_new_one_has_parameters(aws
     assert "require_secure_transport" in names
 
 
+def test_a_rule_can_be_described_anew(aws: Aws, group: str) -> None:
+    ec2 = aws("ec2")
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    given = {"GroupId": group, "IpPermissions": [rule]}
+    ec2.authorize_security_group_ingress(**given)
+    ec2.authorize_security_group_egress(**given)
+
+    assert ec2.update_security_group_rule_descriptions_ingress(**given)["Return"]
+    assert ec2.update_security_group_rule_descriptions_egress(**given)["Return"]
+
+
 def test_an_image_name_is_used_once(aws: Aws) -> None:
     [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
     aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
 
-    with pytest.raises(ClientError, match="InvalidAMIName.Duplicate"):
+    with pytest.raises(ClientError, match=r"InvalidAMIName\.Duplicate"):
         aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
 
 
@@ -230,7 +243,11 @@ def request(service: str, method: str = "POST", path: str = "/", body: str = "",
         (request("sts", body="Action=GetCallerIdentity"), "GetCallerIdentity", False),
         (request("acm", x_amz_target="CertificateManager.RequestCertificate"), "RequestCertificate", True),
         (request("elasticfilesystem", path="/2015-02-01/file-systems"), "CreateFileSystem", True),
-        (request("elasticfilesystem", "GET", "/2015-02-01/file-systems/fs-1/policy"), "DescribeFileSystemPolicy", False),
+        (
+            request("elasticfilesystem", "GET", "/2015-02-01/file-systems/fs-1/policy"),
+            "DescribeFileSystemPolicy",
+            False,
+        ),
         (request("cloudfront", "DELETE", "/2020-05-31/distribution/E1"), "DeleteDistribution", True),
         (request("route53", "POST", "/2013-04-01/hostedzone/Z1/rrset/"), "ChangeResourceRecordSets", True),
         (request("s3", "PUT", "/bucket", query="policy"), "PutBucketPolicy", True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ansible.conftest import BIN, ROOT
 from tests.aws.conftest import MODULES
 
 Run = Callable[..., tuple[Any, dict[str, Any]]]
@@ -42,6 +44,16 @@ def test_documentation_says_what_the_module_takes(
         key: (option["type"], option.get("default"), bool(option.get("required")), option.get("choices"))
         for key, option in given["argument_spec"].items()
     }
+
+
+def test_ansible_doc_shows_every_module() -> None:
+    done = subprocess.run(
+        [BIN / "ansible-doc", "--type", "module", "--json", *MODULES], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    shown = json.loads(done.stdout)
+    assert sorted(shown) == MODULES
+    assert all(entry["examples"] for entry in shown.values())
 
 
 def database(aws: Aws, subnets: list[str], group: str, **further: Any) -> dict[str, Any]:
@@ -114,6 +126,19 @@ def test_a_protected_database_is_deleted_with_its_last_snapshot(
     assert again.after == {}
 
 
+def test_a_database_can_begin_with_a_snapshot(run: Run, aws: Aws, subnets: list[str], group: str) -> None:
+    given = database(aws, subnets, group)
+    run("rds_managed_instance", "rds", **given)
+    aws("rds").create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="yesterday")
+
+    _, facts = run("rds_managed_instance", "rds", **given | {"name": "again", "restore_snapshot": "yesterday"})
+
+    [made] = aws("rds").describe_db_instances(DBInstanceIdentifier="again")["DBInstances"]
+    assert made["DBInstanceArn"] == facts["instance"]["arn"]
+    assert made["StorageEncrypted"]
+    assert not made["PubliclyAccessible"]
+
+
 def test_a_file_system_is_encrypted_mounted_in_each_zone_and_refuses_who_comes_without_tls(
     run: Run, aws: Aws, subnets: list[str], group: str
 ) -> None:
@@ -178,7 +203,9 @@ def test_a_certificate_is_asked_for_once_and_its_record_goes_with_it(run: Run, a
 
 
 def test_a_zone_that_is_not_there_is_named(run: Run) -> None:
-    with pytest.raises(sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"):
+    with pytest.raises(
+        sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no public Route 53 zone none"
+    ):
         run("acm_dns_certificate", "acm", "route53", domain="books.none.example", zone="none.example")
 
 
@@ -269,7 +296,7 @@ def test_a_refresh_begins_where_an_instance_is_of_another_version(run: Run, aws:
     given = {"name": "shop", "launch_template": made["id"], "version": "2", "alarms": ["shop-errors"]}
     checked, _ = run("asg_refresh", "autoscaling", check=True, **given)
     began, facts = run("asg_refresh", "autoscaling", **given)
-    taken_up, same = run("asg_refresh", "autoscaling", **given)
+    _, same = run("asg_refresh", "autoscaling", **given)
 
     assert checked.after
     assert began.after

@@ -89,6 +89,20 @@ def test_a_call_that_iam_does_not_know_is_an_error(generator: ModuleType) -> Non
         generator.actions([{"service": "s3", "operation": "PutBucketMagic"}])
 
 
+def test_every_call_of_our_own_modules_is_covered(generator: ModuleType, document: dict[str, Any]) -> None:
+    calls = list(generator.own_calls())
+
+    assert {"service": "rds", "operation": "CreateDBInstance"} in calls
+    assert generator.uncovered(calls, document) == [], "run: python docs/aws_operator_policy.py"
+
+
+def test_what_an_operator_does_besides_is_covered(generator: ModuleType, document: dict[str, Any]) -> None:
+    allowed = {action for statement in document["Statement"] for action in statement["Action"]}
+
+    assert set(generator.FURTHER) <= allowed
+    assert all(map(generator.known, generator.FURTHER))
+
+
 @pytest.mark.skipif("AWS_CALLS" not in os.environ, reason="the rehearsal runs it with the calls that it recorded")
 def test_every_recorded_call_is_covered(generator: ModuleType, document: dict[str, Any]) -> None:
     calls = generator.read(Path(os.environ["AWS_CALLS"]))

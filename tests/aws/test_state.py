@@ -225,7 +225,8 @@ def test_past_cloudfront_the_load_balancer_refuses(state: State) -> None:
         [condition] = rule["Conditions"]
         [origin] = state["distributions"][0]["Origins"]["Items"]
         brought = origin["CustomHeaders"]["Items"][0]
-        assert condition["HttpHeaderConfig"]["HttpHeaderName"] == brought["HeaderName"]
+        asked = condition["HttpHeaderConfig"]
+        assert (asked["HttpHeaderName"], asked["Values"]) == (brought["HeaderName"], [brought["HeaderValue"]])
 
 
 # Secrets and rights.

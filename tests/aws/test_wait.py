@@ -77,7 +77,7 @@ def test_what_has_failed_is_not_awaited(aws_wait: ModuleType) -> None:
 def test_patience_ends_and_names_what_is_left(aws_wait: ModuleType) -> None:
     account = Account(database=["creating"], distribution=["Deployed"])
 
-    with pytest.raises(aws_wait.WaitError, match="Not ready after -1 s: database shop.*Run the playbook again"):
+    with pytest.raises(aws_wait.WaitError, match=r"Not ready after -1 s: database shop.*Run the playbook again"):
         wait(aws_wait, account, timeout=-1)
 
 
