@@ -283,6 +283,11 @@ def single(rehearsal: Rehearsal) -> None:
     note_state(rehearsal, "shop")
     rehearsal.step("shop: create again", unchanged, "aws", "shop")
     rehearsal.step("shop: check on the live one", unchanged, "aws", "shop", "--check", "--diff")
+    nobody = f"aws_fleet_smoke_url={rehearsal.endpoint}/_emulator/front/nobody"
+    told = refused("Release 1.1", "was taken back", "did not answer 200")
+    silent = ("-e", f"aws_fleet_image={second}", "-e", nobody)
+    rehearsal.step("shop: release 1.1, silent at the door, goes back", told, "aws-release", "shop", *silent)
+    serves(rehearsal, "shop", "1.0")
     rehearsal.step("shop: release 1.1", well, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
     serves(rehearsal, "shop", "1.1")
     told = refused("Release 1.2", "was not deployed", "serves as before")

@@ -48,7 +48,11 @@ def test_documentation_says_what_the_module_takes(
 
 def test_ansible_doc_shows_every_module() -> None:
     done = subprocess.run(
-        [BIN / "ansible-doc", "--type", "module", "--json", *MODULES], cwd=ROOT, capture_output=True, text=True, check=True
+        [BIN / "ansible-doc", "--type", "module", "--json", *MODULES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     shown = json.loads(done.stdout)
