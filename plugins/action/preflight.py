@@ -7,6 +7,8 @@ Once for the whole inventory, told which group is given which roles::
         database: [firewall, mysql]
         application: [firewall, docker, nginx-certbot, bookstore-app]
 
+``role:entry_point`` where the group is given an entry point other than main, which then says what is required.
+
 Three questions, all of whose answers are given together:
 
 1. Does every variable fit its role's ``meta/argument_specs.yml``, and is every required one there?
@@ -125,6 +127,9 @@ class Host:
 
     def __post_init__(self) -> None:
         self.spec = dict(ENVIRONMENT_SPEC)
+        if "firewall" not in [role.name for role in self.roles]:
+            # It alone asks where operators come from.
+            self.spec["admin_networks"] = {**ENVIRONMENT_SPEC["admin_networks"], "required": False}
         for role in self.roles:
             self.spec |= role.spec
 
@@ -859,15 +864,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems = [check_group(group, groups.get(group, [])) for group in wanted]
         if told := [problem for problem in problems if problem]:
             return failure(told)
-        roles = {role.name: role for role in map(self._role, sorted(ROLES.glob("*/meta")))}
+        roles = {meta.parent.name: self._role(meta) for meta in sorted(ROLES.glob("*/meta"))}
         hosts = {
-            name: self._host(name, [roles[role] for role in wanted[group]], variables)
+            name: self._host(name, [self._wanted(role) for role in wanted[group]], variables)
             for group in wanted
             for name in groups[group]
         }
         found: dict[str, tuple[list[str], list[str]]] = {}
         for name, host in hosts.items():
-            database = hosts[groups["database"][0]] if name in groups["application"] else None
+            database = hosts[groups["database"][0]] if name in groups.get("application", []) else None
             for problem in [*check_host(host), *check_unknown(host, roles), *check_rules(host, database)]:
                 owner = database if database and problem.variable.startswith("database:") else host
                 owner.bad.add(problem.variable.rpartition(":")[2])
@@ -892,13 +897,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         return Host(name, dict(hostvars.raw_get(name)), roles, template)
 
-    def _role(self, meta: Path) -> Role:
+    def _wanted(self, role: str) -> Role:
+        name, _, entry_point = role.partition(":")
+        return self._role(ROLES / name / "meta", entry_point or "main")
+
+    def _role(self, meta: Path, wanted: str = "main") -> Role:
         folder = meta.parent
         entry_points = self._load(meta / "argument_specs.yml").get("argument_specs", {})
         spec = {
-            name: {**options, "required": bool(options.get("required")) and entry_point == "main"}
+            name: {**options, "required": bool(options.get("required")) and entry_point == wanted}
             for entry_point, content in entry_points.items()
             for name, options in content["options"].items()
+            if wanted == "main" or entry_point == wanted or not options.get("required")
         }
         defaults = self._load(folder / "defaults" / "main.yml")
         return Role(folder.name, spec, {**defaults, "role_path": str(folder)})
