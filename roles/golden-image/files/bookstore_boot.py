@@ -21,6 +21,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -500,7 +501,8 @@ class Options:
 
     user_data: str
     container: Path
-    covers_unit: str
+    covers_service: str
+    covers: str
     patience: float
 
 
@@ -533,7 +535,7 @@ def boot(options: Options) -> None:
             secret = persist("secret", lambda: fetch_secret(data), options.patience)
     with step("environment"):
         write_private(RUN / "environment", environment_text(environment(image, data, secret)))
-    mount_covers(options, data)
+    mounting = mount_covers(options, data)
     if not data.get("trial"):
         with step("database"):
             where = data["database_host"], data.get("database_port", 3306)
@@ -552,22 +554,46 @@ def boot(options: Options) -> None:
             tell(f"{error}; fetching the secret again")
         renew(image, data)
     tell(f"healthy {time.monotonic() - began:.2f} s after it began, {uptime():.2f} s after the machine did")
+    if mounting:
+        mounting.join()
 
 
-def mount_covers(options: Options, data: Mapping[str, Any]) -> None:
-    """Mount the covers' file system, if one is named. Without it the store sells all the same, and /ready says so."""
-    named = {key: str(data[key]) for key in ("file_system_id", "access_point_id", "region", "covers_address") if key in data}
-    if not {"file_system_id", "covers_address"} & named.keys():
+def mount_covers(options: Options, data: Mapping[str, Any]) -> threading.Thread | None:
+    """Begin to mount the covers' file system, if one is named.
+
+    Nobody waits for it: without it the store sells all the same, /ready says so, and it is mounted when it comes.
+
+    Raises:
+        Refused: the image cannot mount one.
+    """
+    if not {"file_system_id", "covers_address"} & data.keys():
         tell("covers: no shared file system is named; they stay on this host")
-        return
-    if not options.covers_unit:
-        raise Refused("covers: a file system is named, and this image cannot mount one; bake it with efs-mount")
-    (RUN / "covers.env").write_text(environment_text({key.upper(): value for key, value in named.items()}))
+        return None
+    if not options.covers_service:
+        raise Refused("covers: a file system is named, and this image was baked without the means to mount one")
+    names = {
+        "EFS_FILE_SYSTEM_ID": "file_system_id",
+        "EFS_ACCESS_POINT": "access_point_id",
+        "EFS_REGION": "region",
+        "EFS_ADDRESS": "covers_address",
+    }
+    text = environment_text({name: data[key] for name, key in names.items() if key in data})
+    Path(f"/run/{options.covers_service}.conf").write_text(text)
+    mounting = threading.Thread(target=_mount, args=(options.covers_service, options.covers), daemon=True)
+    mounting.start()
+    return mounting
+
+
+def _mount(service: str, folder: str) -> None:
     try:
         with step("covers"):
-            systemctl("restart", options.covers_unit)
+            systemctl("restart", service)
+            escaped = subprocess.run(
+                ["systemd-escape", "--path", "--suffix=mount", folder], capture_output=True, text=True, check=True
+            )
+            systemctl("start", escaped.stdout.strip())
     except BootError as error:
-        tell(f"{error}; the store starts without covers, and they come when the file system does")
+        tell(f"{error} `journalctl -u {service}` says why. The store sells without covers; the mounting goes on.")
 
 
 def renew(image: Image, data: Mapping[str, Any]) -> bool:
@@ -626,10 +652,11 @@ def main() -> int:
     parser.add_argument("--refresh", action="store_true", help="take up a secret that was changed")
     parser.add_argument("--user-data", required=True, help="address of the metadata service, or a file")
     parser.add_argument("--container", required=True, type=Path, help="how the container is started (JSON)")
-    parser.add_argument("--covers-unit", default="", help="unit that mounts the covers")
+    parser.add_argument("--covers-service", default="", help="service that mounts what /run/<service>.conf names")
+    parser.add_argument("--covers", default="", help="folder that it mounts it on")
     parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds that a step may take")
     arguments = parser.parse_args()
-    options = Options(arguments.user_data, arguments.container, arguments.covers_unit, arguments.patience)
+    options = Options(arguments.user_data, arguments.container, arguments.covers_service, arguments.covers, arguments.patience)
     try:
         (refresh if arguments.refresh else boot)(options)
     except Refused as error:
