@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz
+.PHONY: help up down distclean image image-down dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -19,6 +19,12 @@ down: ## Remove the lab; caches stay
 
 distclean: ## Remove the lab, its images, its caches and .venv
 	@$(PYTHON) -m lab distclean
+
+image: ## Bake the golden image and boot two clones of it behind a load balancer, at LAB_PORT + 1
+	@$(PYTHON) -m lab image
+
+image-down: ## Remove the clones and the image
+	@$(PYTHON) -m lab image-down
 
 dev: ## Serve the store alone, on SQLite with sample books: http://127.0.0.1:5000 (DEV_PORT)
 	@$(PYTHON) -m lab dev

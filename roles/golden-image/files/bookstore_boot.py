@@ -210,7 +210,9 @@ def _check_names(data: Mapping[str, Any]) -> None:
             raise Refused(f'"secret_arn" is of {found[1]} and "region" is {data["region"]}; use one region')
     for key, form in (("file_system_id", FILE_SYSTEM), ("access_point_id", ACCESS_POINT)):
         if key in data and not form.fullmatch(data[key]):
-            raise Refused(f'"{key}" is {data[key]}, which is none; it looks like {form.pattern.partition("[")[0]}0123abcd')
+            raise Refused(
+                f'"{key}" is {data[key]}, which is none; it looks like {form.pattern.partition("[")[0]}0123abcd'
+            )
     if "access_point_id" in data and "file_system_id" not in data:
         raise Refused('"access_point_id" needs "file_system_id"')
     if not 1 <= data.get("database_port", 3306) <= 65535:
@@ -502,7 +504,7 @@ class Options:
     user_data: str
     container: Path
     covers_service: str
-    covers: str
+    covers_unit: str
     patience: float
 
 
@@ -579,19 +581,16 @@ def mount_covers(options: Options, data: Mapping[str, Any]) -> threading.Thread 
     }
     text = environment_text({name: data[key] for name, key in names.items() if key in data})
     Path(f"/run/{options.covers_service}.conf").write_text(text)
-    mounting = threading.Thread(target=_mount, args=(options.covers_service, options.covers), daemon=True)
+    mounting = threading.Thread(target=_mount, args=(options.covers_service, options.covers_unit), daemon=True)
     mounting.start()
     return mounting
 
 
-def _mount(service: str, folder: str) -> None:
+def _mount(service: str, unit: str) -> None:
     try:
         with step("covers"):
             systemctl("restart", service)
-            escaped = subprocess.run(
-                ["systemd-escape", "--path", "--suffix=mount", folder], capture_output=True, text=True, check=True
-            )
-            systemctl("start", escaped.stdout.strip())
+            systemctl("start", unit)
     except BootError as error:
         tell(f"{error} `journalctl -u {service}` says why. The store sells without covers; the mounting goes on.")
 
@@ -653,10 +652,12 @@ def main() -> int:
     parser.add_argument("--user-data", required=True, help="address of the metadata service, or a file")
     parser.add_argument("--container", required=True, type=Path, help="how the container is started (JSON)")
     parser.add_argument("--covers-service", default="", help="service that mounts what /run/<service>.conf names")
-    parser.add_argument("--covers", default="", help="folder that it mounts it on")
+    parser.add_argument("--covers-unit", default="", help="unit of that mount")
     parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds that a step may take")
     arguments = parser.parse_args()
-    options = Options(arguments.user_data, arguments.container, arguments.covers_service, arguments.covers, arguments.patience)
+    options = Options(
+        arguments.user_data, arguments.container, arguments.covers_service, arguments.covers, arguments.patience
+    )
     try:
         (refresh if arguments.refresh else boot)(options)
     except Refused as error:
