@@ -59,8 +59,9 @@ def up(settings: Settings) -> None:
         bake(environment, "--skip-tags", "prove")
         say("freezing the builder")
         frozen.freeze(f"{lab}-builder")
+        # In the builder's place: bake.yml goes on with the image that is there.
         trial = frozen.host("trial", given("trial", {"trial": True}), f"{lab}-trial-covers")
-        create(settings, [*around, trial])
+        create(settings, [*around, {**trial, "groups": ["golden_image"]}])
         bake(environment)
     remove_host(lab, "trial")
     clones = [clone(settings, frozen, one) for one in CLONES]
