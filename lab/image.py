@@ -27,6 +27,7 @@ HOSTS = INVENTORY / "hosts.yml"
 VARS = INVENTORY / "group_vars" / "all" / "lab.yml"
 HERE = STATE / "image"
 SECRET = HERE / "secret.json"
+PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
 DOCKER = "/var/lib/docker"
@@ -41,35 +42,42 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_
 def up(settings: Settings) -> None:
     """Bake an image, and boot two clones of it with a database behind a load balancer."""
     began = time.monotonic()
-    lab, frozen = name(settings), Frozen.of(name(settings))
     if FACTS.exists():
         say(f"the clones are there: {FACTS.relative_to(ROOT)} (`make image-down` removes them)")
         return
-    down(settings)
-    prepare(settings)
+    lab, frozen = name(settings), Frozen.of(name(settings))
     around: list[Host] = [
         {"name": "db", "groups": ["database"]},
         {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
     ]
-    builder: Host = {"name": "builder", "groups": ["golden_image"]}
-    create(settings, [*around, builder])
+    if not PROVEN.exists():
+        down(settings)
+        prepare(settings)
+        _bake(settings, frozen, around)
+    create(settings, [*around, *(clone(settings, frozen, one) for one in CLONES)])
+    playbook("lab/image.yml", "-i", INVENTORY, "--limit", "balancers:localhost")
+    _write_facts(settings)
+    say(f"two clones are open at {url(settings)} ({time.monotonic() - began:.0f} s)")
+    say(f"{FACTS.relative_to(ROOT)} says where they are")
+
+
+def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
+    """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance that proves it."""
+    lab = frozen.lab
+    create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
     _write_vars(settings, f"{lab}-builder")
     playbook("lab/image.yml", "-i", INVENTORY, "--limit", "database:localhost")
     with emulator() as environment:
         bake(environment, "--skip-tags", "prove")
         say("freezing the builder")
         frozen.freeze(f"{lab}-builder")
-        # In the builder's place: bake.yml goes on with the image that is there.
+        # In the builder's place: the pipeline goes on with the image that is there.
         trial = frozen.host("trial", given("trial", {"trial": True}), f"{lab}-trial-covers")
         create(settings, [*around, {**trial, "groups": ["golden_image"]}])
         bake(environment)
     remove_host(lab, "trial")
-    clones = [clone(settings, frozen, one) for one in CLONES]
-    create(settings, [*around, *clones])
-    playbook("lab/image.yml", "-i", INVENTORY, "--limit", "balancers:localhost")
-    _write_facts(settings)
-    say(f"two clones are open at {url(settings)} ({time.monotonic() - began:.0f} s)")
-    say(f"{FACTS.relative_to(ROOT)} says where they are")
+    remove_host(lab, "builder")
+    PROVEN.touch()
 
 
 def down(settings: Settings) -> None:
@@ -196,7 +204,7 @@ def address(container: str) -> str:
 def remove_host(lab: str, host: str) -> None:
     """Remove one host and its disk."""
     run("docker", "rm", "--force", "--volumes", f"{lab}-{host}")
-    run("docker", "volume", "rm", f"{lab}-{host}-docker")
+    run("docker", "volume", "rm", "--force", f"{lab}-{host}-docker")
 
 
 def _write_vars(settings: Settings, builder: str) -> None:
