@@ -45,7 +45,7 @@ def up(settings: Settings) -> None:
     if FACTS.exists():
         say(f"the clones are there: {FACTS.relative_to(ROOT)} (`make image-down` removes them)")
         return
-    lab, frozen = name(settings), Frozen.of(name(settings))
+    frozen = Frozen.of(name(settings))
     around: list[Host] = [
         {"name": "db", "groups": ["database"]},
         {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
@@ -62,7 +62,7 @@ def up(settings: Settings) -> None:
 
 
 def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
-    """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance that proves it."""
+    """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance on trial."""
     lab = frozen.lab
     create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
     _write_vars(settings, f"{lab}-builder")
