@@ -146,7 +146,7 @@ def emulator() -> Iterator[dict[str, str]]:
     endpoint = f"http://127.0.0.1:{free}"
     environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
     log = (HERE / "emulator.log").open("w")
-    command = [str(VENV / "bin" / "python"), "-m", "moto.server", "--port", str(free)]
+    command = [str(VENV / "bin" / "python"), "-m", "lab.emulator", "--port", str(free)]
     with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             _wait_for(endpoint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -210,3 +212,40 @@ def test_a_database_that_does_not_answer_is_named(boot: ModuleType) -> None:
         boot.reach("127.0.0.1", 9)
     with pytest.raises(boot.BootError, match=r'"database_host" is nowhere\.invalid, and the name leads nowhere'):
         boot.reach("nowhere.invalid", 3306)
+
+
+def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Path) -> None:
+    description = {
+        "release": "r1",
+        "image": "bookstore:r1",
+        "arguments": [],
+        "settings": {},
+        "ports": {"blue": 8001, "green": 8002},
+        "upstream_file": str(tmp_path / "upstream.conf"),
+        "proxy_check": [],
+        "proxy_service": "",
+        "ready_timeout": 60,
+        "drain_seconds": 3,
+        "stop_timeout": 40,
+    }
+    (tmp_path / "container.json").write_text(json.dumps(description))
+    (tmp_path / "user-data.json").write_text(json.dumps({**GOOD, "release": "r2"}))
+
+    ended = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py",
+            f"--user-data={tmp_path / 'user-data.json'}",
+            f"--container={tmp_path / 'container.json'}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+
+    # EX_CONFIG, which the unit does not start again after.
+    assert ended.returncode == 78
+    assert ended.stdout.splitlines() == [
+        'bookstore-boot: FAILED at user data: "release" is r2, and this image holds r1. '
+        "This is not tried again until the cause is mended."
+    ]
+    assert ended.stderr == ""

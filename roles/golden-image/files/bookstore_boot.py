@@ -655,9 +655,7 @@ def main() -> int:
     parser.add_argument("--covers-unit", default="", help="unit of that mount")
     parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds that a step may take")
     arguments = parser.parse_args()
-    options = Options(
-        arguments.user_data, arguments.container, arguments.covers_service, arguments.covers, arguments.patience
-    )
+    options = Options(**{name: value for name, value in vars(arguments).items() if name != "refresh"})
     try:
         (refresh if arguments.refresh else boot)(options)
     except Refused as error:
