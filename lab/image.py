@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import json
 import os
 import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,8 @@ DOCKER = "/var/lib/docker"
 Host = dict[str, object]
 
 
+# A clone finds its secret in the folder that it is given.
+GIVEN = {"secret_file": "/srv/instance/secret.json"}
 CLONES = ("clone-1", "clone-2")
 # An emulator takes any; real ones must not be sent to it.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_SESSION_TOKEN": ""}
@@ -175,27 +180,76 @@ def _register_base(environment: dict[str, str]) -> None:
 
 
 def given(host: str, user_data: object) -> Path:
-    """A folder as an instance finds it: its user data, and the secret that they name."""
+    """A folder as an instance finds it: its user data, as they are where they are a text, and the secret."""
     folder = HERE / "instances" / host
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "user-data.json").write_text(json.dumps(user_data))
+    (folder / "user-data.json").write_text(user_data if isinstance(user_data, str) else json.dumps(user_data))
     shutil.copy(SECRET, folder / "secret.json")
     return folder
 
 
 def clone(settings: Settings, frozen: Frozen, host: str) -> Host:
     """A clone that is given the lab's database."""
-    data = {"environment": "lab", "secret_file": "/srv/instance/secret.json", "database_host": "db"}
-    return frozen.host(host, given(host, data), f"{name(settings)}-covers")
+    data = {"environment": "lab", **GIVEN, "database_host": address(f"{frozen.lab}-db", frozen.lab)}
+    return frozen.host(host, given(host, data), f"{frozen.lab}-covers")
 
 
-def address(container: str) -> str:
-    """Address of a host in its network.
+@contextmanager
+def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]]:
+    """A network on which a lab's database can be reached and nothing else: no registry, no package index.
+
+    Yields:
+        A function that boots clones, all at once, each on the user data that it is given, and returns their containers'
+        names.
+    """
+    frozen, network, database = Frozen.of(lab), f"{lab}-secluded", f"{lab}-db"
+    with tempfile.TemporaryDirectory() as directory:
+        values = {
+            "lab_name": network,
+            "lab_directory": directory,
+            "lab_inventory": f"{directory}/hosts.yml",
+            "lab_subnet": str(secluded_subnet(lab)),
+            "lab_internal": True,
+        }
+
+        def create(hosts: list[Host]) -> None:
+            playbook("lab/create.yml", "-e", json.dumps({**values, "lab_hosts": hosts}))
+
+        def boot(wanted: dict[str, object]) -> dict[str, str]:
+            hosts, files = [], {}
+            for host, data in wanted.items():
+                folder = given(host, data)
+                # None boots before the last one has started.
+                files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
+                (folder / "user-data.json").unlink()
+                hosts.append(Frozen(network, frozen.image, frozen.volume).host(host, folder, f"{network}-covers"))
+            create(hosts)
+            for file, text in files.items():
+                file.write_text(text)
+            return {host: f"{network}-{host}" for host in wanted}
+
+        try:
+            create([])
+            inside = str(secluded_subnet(lab)[10])
+            run("docker", "network", "connect", "--ip", inside, network, database)
+            yield boot
+        finally:
+            output("docker", "network", "disconnect", network, database)
+            remove(network)
+
+
+def secluded_subnet(lab: str) -> ipaddress.IPv4Network:
+    """Its addresses, of those that are for tests of networks (RFC 2544), by checkout; the database has the tenth."""
+    return ipaddress.IPv4Network(f"198.18.{hashlib.sha256(lab.encode()).digest()[0]}.0/24")
+
+
+def address(container: str, network: str) -> str:
+    """Address of a host in a network.
 
     Raises:
         LabError: there is no such host.
     """
-    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    template = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
     if not (found := output("docker", "inspect", "--format", template, container)):
         raise LabError(f"The host {container} does not run. `make image-down` and `make image` make it anew.")
     return found
@@ -217,7 +271,8 @@ def _write_vars(settings: Settings, builder: str) -> None:
         "lab_state": str(HERE),
         "lab_https_port": port(settings),
         "lab_network": network,
-        "lab_builder_address": address(builder),
+        "lab_builder_address": address(builder, name(settings)),
+        "lab_secluded_database": str(secluded_subnet(name(settings))[10]),
         "mysql_apt_suite": "sid" if settings.is_debian else "",
         **json.loads(images.STORE_BUILD.read_text()),
     }
@@ -232,7 +287,7 @@ def _write_facts(settings: Settings) -> None:
 
     def host(one: str) -> dict[str, str]:
         container = f"{lab}-{one}"
-        return {"address": address(container), "ssh_key": str(HERE / "ssh_key"), "container": container}
+        return {"address": address(container, lab), "ssh_key": str(HERE / "ssh_key"), "container": container}
 
     manifest = output("docker", "exec", f"{lab}-{CLONES[0]}", "cat", "/etc/bookstore/manifest.json")
     write_private(HERE / "manifest.json", f"{manifest}\n")

@@ -7,16 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from lab import image
-from lab.python import playbook
-
-Given = dict[str, Any] | str
 
 
 def pytest_configure() -> None:
@@ -35,6 +31,7 @@ class Clone:
     """A clone of the golden image."""
 
     container: str
+    network: str
 
     def run(self, *command: str) -> str:
         """Run a command in it; what it prints."""
@@ -43,7 +40,7 @@ class Clone:
 
     @property
     def address(self) -> str:
-        return image.address(self.container)
+        return image.address(self.container, self.network)
 
     def get(self, path: str, **headers: str) -> requests.Response:
         """Ask its nginx, as the load balancer does."""
@@ -74,38 +71,25 @@ class Clone:
 
 
 @pytest.fixture
-def clones(facts: dict[str, Any]) -> dict[str, Clone]:
+def clones(facts: dict[str, Any], lab: str) -> dict[str, Clone]:
     """The two behind the load balancer."""
-    return {name: Clone(one["container"]) for name, one in facts["clones"].items()}
+    return {name: Clone(one["container"], lab) for name, one in facts["clones"].items()}
 
 
 @pytest.fixture
-def boot(facts: dict[str, Any], tmp_path: Path) -> Iterator[Callable[[dict[str, Given]], dict[str, Clone]]]:
-    """Boots further clones, each on what it is given, where only the database can be reached; all at once."""
-    lab = facts["image"].partition(":")[2]
-    frozen = image.Frozen.of(lab)
-    cut = f"{lab}-cut"
-    values = {"lab_name": cut, "lab_directory": str(tmp_path), "lab_inventory": str(tmp_path / "hosts.yml")}
+def lab(facts: dict[str, Any]) -> str:
+    """Starts the names of everything of `make image`."""
+    return str(facts["image"]).partition(":")[2]
 
-    def create(hosts: list[image.Host]) -> None:
-        playbook("lab/create.yml", "-e", json.dumps({**values, "lab_internal": True, "lab_hosts": hosts}))
 
-    def start(given: dict[str, Given]) -> dict[str, Clone]:
-        create([])
-        image.run("docker", "network", "connect", "--alias", "db", cut, facts["database"]["container"])
-        hosts, waiting = [], {}
-        for name, data in given.items():
-            folder = image.given(name, {})
-            (folder / "user-data.json").unlink()
-            hosts.append(image.Frozen(cut, frozen.image, frozen.volume).host(name, folder, f"{cut}-covers"))
-            waiting[folder / "user-data.json"] = data if isinstance(data, str) else json.dumps(data)
-        create(hosts)
-        for file, text in waiting.items():
-            file.write_text(text)
-        return {name: Clone(f"{cut}-{name}") for name in given}
+@pytest.fixture
+def boot(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, Clone]]]:
+    """Boots further clones where only the database can be reached, all at once, each on what it is given."""
+    with image.secluded(lab) as start:
+        yield lambda given: {name: Clone(container, f"{lab}-secluded") for name, container in start(given).items()}
 
-    try:
-        yield start
-    finally:
-        subprocess.run(["docker", "network", "disconnect", cut, facts["database"]["container"]], capture_output=True)
-        image.remove(cut)
+
+@pytest.fixture
+def good(lab: str) -> dict[str, object]:
+    """User data of a further clone that lack nothing."""
+    return {**image.GIVEN, "database_host": str(image.secluded_subnet(lab)[10])}

@@ -17,11 +17,10 @@ import requests
 from PIL import Image
 
 from lab import image
-from tests.image.conftest import Clone, Given
+from tests.image.conftest import Clone
 from tests.system.customer import Customer
 
-Boot = Callable[[dict[str, Given]], dict[str, Clone]]
-GOOD: dict[str, Given] = {"secret_file": "/srv/instance/secret.json", "database_host": "db"}
+Boot = Callable[[dict[str, object]], dict[str, Clone]]
 ROOTS = ("/boot", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var")
 
 
@@ -157,7 +156,7 @@ def test_a_changed_password_is_taken_up_without_a_reboot(facts: dict[str, Any], 
     mysql(facts, f"ALTER USER bookstore@'%' IDENTIFIED BY '{secret['DB_PASS']}'")
     image.write_private(file, json.dumps(secret))
     for name in clones:
-        image.given(name, {"environment": "lab", **GOOD})
+        (image.HERE / "instances" / name / "secret.json").write_text(json.dumps(secret))
     clone.wait_for(
         "running on the new password",
         lambda: clone.run("docker", "ps", "--quiet", "--filter", "label=bookstore.color") != before,
@@ -171,10 +170,12 @@ def test_a_changed_password_is_taken_up_without_a_reboot(facts: dict[str, Any], 
     clones["clone-2"].wait_until_healthy()
 
 
-def test_eight_clones_meet_an_empty_database_and_no_registry(facts: dict[str, Any], boot: Boot) -> None:
+def test_eight_clones_meet_an_empty_database_and_no_registry(
+    facts: dict[str, Any], boot: Boot, good: dict[str, object]
+) -> None:
     mysql(facts, "DROP DATABASE IF EXISTS eight; CREATE DATABASE eight; GRANT ALL ON eight.* TO bookstore@'%'")
 
-    started = boot({f"one-of-eight-{number}": {**GOOD, "database_name": "eight"} for number in range(1, 9)})
+    started = boot({f"one-of-eight-{number}": {**good, "database_name": "eight"} for number in range(1, 9)})
 
     for clone in started.values():
         clone.wait_until_healthy()
@@ -186,25 +187,30 @@ def test_eight_clones_meet_an_empty_database_and_no_registry(facts: dict[str, An
     assert mysql(facts, "SELECT COUNT(*) > 0 FROM eight.delivery_providers") == "1"
 
 
-BAD: dict[str, tuple[Given, str]] = {
+# What is given besides, and what is told of it.
+BAD: dict[str, tuple[dict[str, object] | str, str]] = {
     "malformed": ("database_host: db", r"FAILED at user data: it is no JSON"),
-    "unknown-key": ({**GOOD, "databse": "x"}, r"FAILED at user data: \"databse\" is no key"),
+    "unknown-key": ({"databse": "x"}, r"FAILED at user data: \"databse\" is no key"),
     "wrong-arn": (
         {"database_host": "db", "secret_arn": "arn:aws:s3:::x"},
         r"FAILED at user data: .* no ARN of a secret",
     ),
-    "no-secret": ({**GOOD, "secret_file": "/srv/instance/none.json"}, r"FAILED at secret: .*none.json does not exist"),
-    "no-database": ({**GOOD, "database_host": "10.255.255.1"}, r"database: 10.255.255.1:3306 does not answer"),
-    "wrong-user": ({**GOOD, "secret_file": "/srv/instance/other.json"}, r"cannot use the database: .*1045"),
+    "no-secret": ({"secret_file": "/srv/instance/none.json"}, r"FAILED at secret: .*none.json does not exist"),
+    "no-database": ({"database_host": "10.255.255.1"}, r"database: 10.255.255.1:3306 does not answer"),
+    "wrong-user": ({"secret_file": "/srv/instance/other.json"}, r"cannot use the database: .*1045"),
 }
 
 
-def test_bad_input_gives_a_clear_line_and_no_half_working_host(facts: dict[str, Any], boot: Boot) -> None:
+def test_bad_input_gives_a_clear_line_and_no_half_working_host(
+    facts: dict[str, Any], boot: Boot, good: dict[str, object]
+) -> None:
     secret = json.loads(Path(facts["database"]["secret_file"]).read_text())
     folder = image.given("wrong-user", {})
     (folder / "other.json").write_text(json.dumps({**secret, "DB_PASS": "not-the-password"}))
 
-    for name, clone in boot({name: data for name, (data, _) in BAD.items()}).items():
+    given = {name: data if isinstance(data, str) else {**good, **data} for name, (data, _) in BAD.items()}
+
+    for name, clone in boot(given).items():
         clone.wait_for(
             f"told about {BAD[name][1]}", lambda n=name, c=clone: re.search(BAD[n][1], c.journal()) is not None
         )
@@ -215,8 +221,8 @@ def test_bad_input_gives_a_clear_line_and_no_half_working_host(facts: dict[str, 
             assert value not in clone.journal()
 
 
-def test_an_unknown_file_system_costs_covers_and_nothing_else(facts: dict[str, Any], boot: Boot) -> None:
-    given = {**GOOD, "file_system_id": "fs-0123abcd", "region": "eu-west-1"}
+def test_an_unknown_file_system_costs_covers_and_nothing_else(boot: Boot, good: dict[str, object]) -> None:
+    given = {**good, "file_system_id": "fs-0123abcd", "region": "eu-west-1"}
 
     clone = boot({"no-covers": given})["no-covers"]
 
