@@ -73,7 +73,8 @@ def test_the_manifest_says_what_is_in_it(facts: dict[str, Any], clones: dict[str
     manifest = json.loads(Path(facts["manifest"]).read_text())
 
     assert clones["clone-1"].get("/health").json()["release"] == manifest["release"]
-    assert clones["clone-1"].run("docker", "inspect", "--format", "{{.Image}}", "bookstore-blue") == manifest["image"]
+    image_id = ("docker", "images", "--no-trunc", "--quiet", f"bookstore:{manifest['release']}")
+    assert clones["clone-1"].run(*image_id) == manifest["image"]
     assert manifest["packages"]["nginx"] == clones["clone-1"].run("dpkg-query", "-Wf", "${Version}", "nginx")
     assert manifest["variables"]["nginx_certbot_mode"] == "behind_load_balancer"
     assert not [name for name in manifest["variables"] if re.search("secret_key|password|forbidden", name)]
