@@ -77,7 +77,7 @@ def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
         say("freezing the builder")
         frozen.freeze(f"{lab}-builder")
         # In the builder's place: the pipeline goes on with the image that is there.
-        trial = frozen.host("trial", given("trial", {"trial": True}), f"{lab}-trial-covers")
+        trial = frozen.host("trial", given("trial", {"trial": True}))
         create(settings, [*around, {**trial, "groups": ["golden_image"]}])
         bake(environment)
     remove_host(lab, "trial")
@@ -222,7 +222,7 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
                 # None boots before the last one has started.
                 files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
                 (folder / "user-data.json").unlink()
-                hosts.append(Frozen(network, frozen.image, frozen.volume).host(host, folder, f"{network}-covers"))
+                hosts.append(Frozen(network, frozen.image, frozen.volume).host(host, folder))
             create(hosts)
             for file, text in files.items():
                 file.write_text(text)
@@ -339,18 +339,20 @@ class Frozen:
         run("docker", "commit", container, self.image)
         self._copy(found[0], self.volume)
 
-    def host(self, name: str, given: Path, covers: str) -> Host:
+    def host(self, name: str, given: Path, covers: str = "") -> Host:
         """A clone as lab/create.yml takes it, with a copy of the disk.
 
         Args:
             name: its host name.
             given: folder with its user-data.json, and what that refers to.
-            covers: volume that stands for the covers' file system.
+            covers: volume that stands for the covers' file system, mounted already.
         """
         volume = f"{self.lab}-{name}-docker"
         if output("docker", "volume", "inspect", volume) is None:
             self._copy(self.volume, volume)
-        volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro", f"{covers}:/srv/bookstore/uploads"]
+        volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro"]
+        if covers:
+            volumes.append(f"{covers}:/srv/bookstore/uploads")
         return {"name": name, "groups": ["clones"], "image": self.image, "volumes": volumes}
 
     def _copy(self, source: str, target: str) -> None:
