@@ -1,11 +1,11 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean dev test test-fast test-whole lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
+.PHONY: help up down distclean image image-down dev test test-fast test-whole test-image lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
 
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-SCENARIOS := docker mysql firewall nginx-certbot efs-mount bookstore-app two-vms
+SCENARIOS := docker mysql firewall nginx-certbot efs-mount bookstore-app golden-image two-vms
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## List the commands
@@ -19,6 +19,12 @@ down: ## Remove the lab; caches stay
 
 distclean: ## Remove the lab, its images, its caches and .venv
 	@$(PYTHON) -m lab distclean
+
+image: ## Bake the golden image and boot two clones of it behind a load balancer, at LAB_PORT + 1
+	@$(PYTHON) -m lab image
+
+image-down: ## Remove the clones and the image
+	@$(PYTHON) -m lab image-down
 
 dev: ## Serve the store alone, on SQLite with sample books: http://127.0.0.1:5000 (DEV_PORT)
 	@$(PYTHON) -m lab dev
@@ -45,14 +51,14 @@ docs: ## Regenerate role references, screenshots and pictures (needs make up)
 bench: ## Measure the store beside limits of this machine (needs Docker, wrk, nginx): bench/results
 	@$(PYTHON) -m lab prepare
 	@pip install --quiet --disable-pip-version-check -r bench/requirements.txt
-	@for bench in pages purchases login proxy; do python -m bench.$$bench || exit 1; done
+	@for bench in pages purchases login proxy boot; do python -m bench.$$bench || exit 1; done
 
 fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
 	@$(PYTHON) -m lab venv
 	@export FUZZ_REQUESTS=$${FUZZ_REQUESTS:-30000} FUZZ_SEED=$${FUZZ_SEED:-$$RANDOM}; \
 		echo "FUZZ_SEED=$$FUZZ_SEED"; pytest -q tests/store/test_fuzz.py
 
-test: test-fast test-whole rehearse molecule ## Everything that CI runs
+test: test-fast test-whole rehearse molecule test-image ## Everything that CI runs
 
 test-fast: ## Lint and pytest, without hosts, browser and MySQL
 	@$(PYTHON) -m lab venv
@@ -61,6 +67,10 @@ test-fast: ## Lint and pytest, without hosts, browser and MySQL
 test-whole: ## The store on MySQL and in a browser
 	@$(PYTHON) -m lab prepare
 	@tests/pytest.sh whole
+
+test-image: image ## Clones of the golden image: broken, killed, booted by the dozen
+	@pytest -q tests/image
+	@$(PYTHON) -m lab image-down
 
 lint:
 	@tests/lint.sh

@@ -1,10 +1,9 @@
-"""`python3 -m lab up`, `down`, `distclean`, `prepare`, `venv`, `dev`: what the Makefile calls."""
+"""`python3 -m lab up`, `down`, `image`, `image-down`, `distclean`, `prepare`, `venv`, `dev`: what `make` calls."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
 import shutil
 import sys
@@ -12,11 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import dev as development, engine, images
+from lab import dev as development, engine, image, images
 from lab.checks import check_machine
-from lab.python import ensure_venv, venv_environment
+from lab.python import ensure_venv, playbook
 from lab.settings import CACHE, INVENTORY, ROOT, STATE, VENV, LabError, Settings, read_settings
-from lab.shell import output, run, say
+from lab.shell import output, run, say, write_private
 
 ADMIN_EMAIL = "admin@bookstore.example"
 ADMIN_PASSWORD = STATE / "admin-password"
@@ -47,7 +46,8 @@ def up(settings: Settings) -> None:
 
 
 def down(settings: Settings) -> None:
-    """Remove everything that `up` made, but for caches."""
+    """Remove everything that `up` and `image` made, but for caches."""
+    image.down(settings)
     if engine.answers():
         names = output("docker", "ps", "-aq", "--filter", f"label=bookstore.lab={settings.name}")
         if names:
@@ -93,12 +93,6 @@ def rehearsal(name: str) -> None:
     getattr(importlib.import_module("lab.rehearsal"), name)()
 
 
-def playbook(*arguments: str | Path) -> None:
-    """Run ansible-playbook from the virtual environment, in colour where somebody looks."""
-    colour = {"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}
-    run(VENV / "bin" / "ansible-playbook", *arguments, env={**venv_environment(), **colour})
-
-
 def _create_vars(settings: Settings) -> dict[str, object]:
     return {
         "lab_name": settings.name,
@@ -140,7 +134,7 @@ def _write_lab_vars(settings: Settings) -> None:
     values |= json.loads(images.STORE_BUILD.read_text())
     text = "# Written by `make up`, read by Ansible. JSON is YAML too.\n" + json.dumps(values, indent=2) + "\n"
     if not LAB_VARS.exists() or LAB_VARS.read_text() != text:
-        _write_private(LAB_VARS, text)
+        write_private(LAB_VARS, text)
 
 
 def _write_lab_json(settings: Settings) -> None:
@@ -187,16 +181,7 @@ The store is open ({seconds:.0f} s):
 
 def _write_once(path: Path, content: Callable[[], str]) -> None:
     if not path.exists():
-        _write_private(path, content())
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    part.replace(path)
+        write_private(path, content())
 
 
 COMMANDS: dict[str, Callable[[Settings], None]] = {
@@ -208,6 +193,8 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "dev": dev,
     "rehearse": lambda _: rehearsal("rehearse"),
     "rehearse-down": lambda _: rehearsal("down"),
+    "image": image.up,
+    "image-down": image.down,
 }
 
 

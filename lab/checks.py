@@ -22,11 +22,20 @@ def check_machine(settings: Settings) -> None:
     Raises:
         LabError: a right is missing, the disk is full, the port or the network is taken.
     """
+    check_ground()
+    if not _is_own_lab(settings):
+        check_port(settings.port)
+        _check_subnet(settings)
+
+
+def check_ground() -> None:
+    """Refuse a machine that can have no lab at all.
+
+    Raises:
+        LabError: a right is missing or the disk is full.
+    """
     _check_rights()
     _check_disk()
-    if not _is_own_lab(settings):
-        _check_port(settings.port)
-        _check_subnet(settings)
 
 
 def _check_rights() -> None:
@@ -53,7 +62,7 @@ def _is_own_lab(settings: Settings) -> bool:
     return bool(output("docker", "ps", "-q", "--filter", f"label=bookstore.lab={settings.name}"))
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -53,6 +53,12 @@ def venv_environment() -> dict[str, str]:
     return {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(VENV)}
 
 
+def playbook(*arguments: str | Path, env: dict[str, str] | None = None) -> None:
+    """Run ansible-playbook from the virtual environment, in colour where somebody looks."""
+    colour = {"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}
+    run(VENV / "bin" / "ansible-playbook", *arguments, env={**venv_environment(), **colour, **(env or {})})
+
+
 def _find_python() -> str:
     candidates = [sys.executable, *(path for name in PYTHONS if (path := shutil.which(name)))]
     suitable = [python for python in candidates if _is_suitable(python)]

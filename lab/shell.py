@@ -69,3 +69,12 @@ def install_packages(*packages: str) -> None:
     environment = ("env", "DEBIAN_FRONTEND=noninteractive")
     run(*as_root("apt-get", "update", "-qq"))
     run(*as_root(*environment, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    part.replace(path)

@@ -65,7 +65,7 @@ def test_a_bad_setting_is_one_line_and_no_traceback() -> None:
 
 def test_a_taken_port_is_named_with_another(taken_port: int) -> None:
     with pytest.raises(LabError, match=f"Port {taken_port} is taken.*LAB_PORT={taken_port + 1} make up"):
-        checks._check_port(taken_port)
+        checks.check_port(taken_port)
 
 
 def test_a_taken_network_is_named_with_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,9 @@ class Customer:
         """Read a page."""
         return self.web.get(self.url + path, timeout=10)
 
-    def submit(self, page: str, path: str | None = None, **fields: object) -> requests.Response:
+    def submit(
+        self, page: str, path: str | None = None, files: dict[str, tuple[str, bytes]] | None = None, **fields: object
+    ) -> requests.Response:
         """Fill in the form on a page and send it, by default to the page's own address.
 
         Follows no redirect: where a form leads is part of what is tested.
@@ -41,6 +43,7 @@ class Customer:
         return self.web.post(
             self.url + (path or page),
             data={"csrf_token": token[1], **fields},
+            files=files,
             allow_redirects=False,
             timeout=10,
         )

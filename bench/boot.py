@@ -1,0 +1,213 @@
+"""A clone of the golden image from its start to its first good answer, split by step: ``python -m bench.boot``.
+
+Beside two things measured in the same run: the sum of its parts, each alone on an idle host, and a host that the same
+roles bootstrap from nothing. Needs the clones of ``make image``, whose database it uses; the clone itself reaches
+nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from bench.harness import BenchError, arguments, save, say
+from lab import image
+from lab.python import playbook
+from lab.settings import read_settings
+
+# Bounds of the issue that this answers.
+MOST_OF_PARTS = 1.5
+MOST_OF_BOOTSTRAP = 0.15
+GIVEN = {"secret_file": "/srv/instance/secret.json", "database_host": "db"}
+# What a host has before there is anything of the store on it.
+STORE_UNITS = (
+    "bookstore-boot.service",
+    "bookstore-refresh.timer",
+    "docker.service",
+    "docker.socket",
+    "containerd",
+    "nginx",
+)
+
+
+def docker(*command: str) -> str:
+    """Run docker on this machine.
+
+    Raises:
+        BenchError: it failed.
+    """
+    done = subprocess.run(["docker", *command], capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"docker {' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+class Host:
+    """A host of the lab."""
+
+    def __init__(self, container: str) -> None:
+        self.container = container
+
+    def run(self, *command: str) -> str:
+        """Run a command in it."""
+        return docker("exec", self.container, *command)
+
+    def seconds(self, command: str) -> float:
+        """How long a shell command takes in it, told by its own clock."""
+        script = f"s=$(date +%s%N); {{ {command}; }} >/dev/null 2>&1; e=$(date +%s%N); echo $(((e - s) / 1000))"
+        return int(self.run("sh", "-c", script)) / 1e6
+
+    def start(self) -> float:
+        """Start the stopped host; seconds until its nginx says that the store is healthy.
+
+        Raises:
+            BenchError: it was not within two minutes.
+        """
+        began = time.monotonic()
+        docker("start", self.container)
+        return self.until_healthy(began)
+
+    def until_healthy(self, began: float) -> float:
+        """Seconds since ``began`` when it is healthy; see ``start``."""
+        address = image.address(self.container)
+        while time.monotonic() - began < 120:
+            try:
+                if requests.get(f"http://{address}/health", timeout=2).status_code == 200:
+                    return time.monotonic() - began
+            except requests.RequestException:
+                pass
+            time.sleep(0.02)
+        raise BenchError(
+            f"{self.container} is not healthy: {self.run('journalctl', '-u', 'bookstore-boot', '-o', 'cat')}"
+        )
+
+    def stop(self) -> None:
+        """Stop it, its store gone as before the first boot."""
+        self.run("sh", "-c", "docker rm --force bookstore-blue bookstore-green || true")
+        docker("stop", self.container)
+
+    def steps(self) -> dict[str, float]:
+        """What the boot unit told, step by step, in seconds."""
+        log = self.run("journalctl", "--boot", "--unit=bookstore-boot", "--output=cat", "--no-pager")
+        return {name: float(value) for name, value in re.findall(r"boot: ([\w ]+): done in ([\d.]+) s", log)}
+
+    def unit_seconds(self, unit: str, since: str, until: str) -> float:
+        """Seconds between two moments that systemd keeps of a unit, or of itself where ``unit`` is empty."""
+        names = [f"--property={since}Monotonic", f"--property={until}Monotonic"]
+        lines = self.run("systemctl", "show", *names, *([unit] if unit else [])).splitlines()
+        values = dict(line.split("=") for line in lines)
+        return (int(values[f"{until}Monotonic"]) - int(values[f"{since}Monotonic"])) / 1e6
+
+
+def parts(host: Host) -> dict[str, float]:
+    """Each part of a boot alone, on a host where nothing else happens, in seconds."""
+    container = "; ".join(
+        [
+            'set -- $(python3 -c \'import json; d = json.load(open("/etc/bookstore/container.json"));'
+            ' print(*d["arguments"], d["image"])\')',
+            "docker run --detach --name bookstore-blue --env-file /run/bookstore/environment"
+            ' --publish 127.0.0.1:8001:8000 "$@"',
+            "until curl --silent --fail localhost:8001/ready; do sleep 0.02; done",
+        ]
+    )
+    host.run("systemctl", "stop", "bookstore-refresh.timer")
+    host.run("sh", "-c", "docker rm --force bookstore-blue bookstore-green || true")
+    found = {"container": host.seconds(container), "first request": host.seconds("curl --silent localhost:8001/health")}
+    host.run("sh", "-c", "docker rm --force bookstore-blue; systemctl stop docker.socket docker containerd")
+    found["engine"] = host.seconds("systemctl start docker")
+    host.run("systemctl", "disable", *STORE_UNITS)
+    docker("stop", host.container)
+    began = time.monotonic()
+    docker("start", host.container)
+    started = time.monotonic() - began
+    for _ in range(200):
+        if "starting" not in docker("exec", host.container, "sh", "-c", "systemctl is-system-running || true"):
+            break
+        time.sleep(0.1)
+    found["init"] = started + host.unit_seconds("", "UserspaceTimestamp", "FinishTimestamp")
+    host.run("systemctl", "enable", *STORE_UNITS)
+    return found
+
+
+def bootstrap(lab: str, directory: Path) -> float:
+    """Seconds that the roles take to bring a host with nothing on it to the same state."""
+    settings = read_settings()
+    folder = image.given("bootstrap", GIVEN)
+    volumes = [image.DOCKER, f"{folder}:/srv/instance:ro"]
+    host: image.Host = {"name": "bootstrap", "groups": ["golden_image"], "volumes": volumes}
+    values = {"lab_name": lab, "lab_directory": str(directory), "lab_inventory": str(directory / "hosts.yml")}
+    playbook("lab/create.yml", "-e", json.dumps({**values, "lab_image": settings.host_image, "lab_hosts": [host]}))
+    (directory / "group_vars").symlink_to(image.INVENTORY / "group_vars")
+    began = time.monotonic()
+    playbook("playbooks/golden-image.yml", "-i", directory / "hosts.yml", "--skip-tags", "seal")
+    one = Host(f"{lab}-bootstrap")
+    one.run("sh", "-c", "systemctl restart systemd-tmpfiles-setup; systemctl start bookstore-boot")
+    return one.until_healthy(began)
+
+
+def main() -> None:
+    """Measure, report, and fail where a bound is broken."""
+    parser = arguments(__doc__)
+    parser.add_argument("--boots", type=int, default=5, help="boots of the clone")
+    options = parser.parse_args()
+    if not image.FACTS.exists():
+        raise BenchError("There are no clones: run `make image` first.")
+    facts: dict[str, Any] = json.loads(image.FACTS.read_text())
+    lab = f"{facts['image'].partition(':')[2]}-bench"
+    frozen = image.Frozen.of(facts["image"].partition(":")[2])
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        values = {"lab_name": lab, "lab_directory": temporary, "lab_inventory": str(directory / "hosts.yml")}
+        try:
+            playbook("lab/create.yml", "-e", json.dumps({**values, "lab_hosts": []}))
+            docker("network", "connect", "--alias", "db", lab, facts["database"]["container"])
+            clone = image.Frozen(lab, frozen.image, frozen.volume).host(
+                "clone", image.given("bench", GIVEN), f"{lab}-covers"
+            )
+            playbook("lab/create.yml", "-e", json.dumps({**values, "lab_hosts": [clone]}))
+            host = Host(f"{lab}-clone")
+            host.until_healthy(time.monotonic())
+            boots = []
+            for _ in range(options.boots):
+                host.stop()
+                boots.append({"seconds": round(host.start(), 2), "steps": host.steps()})
+                say(f"boot: {boots[-1]}")
+            alone = {name: round(value, 2) for name, value in parts(host).items()}
+            whole = statistics.median(float(str(boot["seconds"])) for boot in boots)
+            docker("rm", "--force", "--volumes", host.container)
+            nothing = bootstrap(lab, directory)
+        finally:
+            subprocess.run(
+                ["docker", "network", "disconnect", lab, facts["database"]["container"]], capture_output=True
+            )
+            image.remove(lab)
+    total = round(sum(alone.values()), 2)
+    result = {
+        "name": "boot of a clone",
+        "seconds": whole,
+        "boots": boots,
+        "parts_alone": alone,
+        "sum_of_parts": total,
+        "of_parts": round(whole / total, 2),
+        "bootstrap_seconds": round(nothing, 1),
+        "of_bootstrap": round(whole / nothing, 3),
+    }
+    say(
+        f"a clone is healthy after {whole:.1f} s: {result['of_parts']} of its parts ({total} s), "
+        f"{result['of_bootstrap']} of a bootstrap ({nothing:.0f} s)"
+    )
+    save("boot", options, [result])
+    if whole > MOST_OF_PARTS * total or whole > MOST_OF_BOOTSTRAP * nothing:
+        raise BenchError("a clone takes longer to boot than it may")
+
+
+if __name__ == "__main__":
+    main()

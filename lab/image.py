@@ -1,0 +1,380 @@
+"""`make image`: bakes a lab host, freezes it, and boots clones of it behind a load balancer."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import images
+from lab.checks import check_ground, check_port
+from lab.engine import answers, ensure_engine
+from lab.python import ensure_venv, playbook, venv_environment
+from lab.settings import ROOT, STATE, VENV, LabError, Settings
+from lab.shell import output, run, say, write_private
+
+INVENTORY = ROOT / "inventories" / "image"
+HOSTS = INVENTORY / "hosts.yml"
+VARS = INVENTORY / "group_vars" / "all" / "lab.yml"
+HERE = STATE / "image"
+SECRET = HERE / "secret.json"
+PROVEN = HERE / "proven"
+FACTS = STATE / "image.json"
+CA_FILE = HERE / "ca.pem"
+DOCKER = "/var/lib/docker"
+Host = dict[str, object]
+
+
+# A clone finds its secret in the folder that it is given.
+GIVEN = {"secret_file": "/srv/instance/secret.json"}
+CLONES = ("clone-1", "clone-2")
+# An emulator takes any; real ones must not be sent to it.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_SESSION_TOKEN": ""}
+
+
+def up(settings: Settings) -> None:
+    """Bake an image, and boot two clones of it with a database behind a load balancer."""
+    began = time.monotonic()
+    if FACTS.exists():
+        say(f"the clones are there: {FACTS.relative_to(ROOT)} (`make image-down` removes them)")
+        return
+    frozen = Frozen.of(name(settings))
+    around: list[Host] = [
+        {"name": "db", "groups": ["database"]},
+        {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
+    ]
+    if not PROVEN.exists():
+        down(settings)
+        prepare(settings)
+        _bake(settings, frozen, around)
+    create(settings, [*around, *(clone(settings, frozen, one) for one in CLONES)])
+    playbook("lab/image.yml", "-i", INVENTORY, "--limit", "balancers:localhost")
+    _write_facts(settings)
+    say(f"two clones are open at {url(settings)} ({time.monotonic() - began:.0f} s)")
+    say(f"{FACTS.relative_to(ROOT)} says where they are")
+
+
+def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
+    """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance on trial."""
+    lab = frozen.lab
+    create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
+    _write_vars(settings, f"{lab}-builder")
+    playbook("lab/image.yml", "-i", INVENTORY, "--limit", "database:localhost")
+    with emulator() as environment:
+        bake(environment, "--skip-tags", "prove")
+        say("freezing the builder")
+        frozen.freeze(f"{lab}-builder")
+        # In the builder's place: the pipeline goes on with the image that is there.
+        trial = frozen.host("trial", given("trial", {"trial": True}))
+        create(settings, [*around, {**trial, "groups": ["golden_image"]}])
+        bake(environment)
+    remove_host(lab, "trial")
+    remove_host(lab, "builder")
+    PROVEN.touch()
+
+
+def down(settings: Settings) -> None:
+    """Remove what ``up`` made."""
+    if answers():
+        remove(name(settings))
+    for path in (HOSTS, VARS, FACTS):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(HERE, ignore_errors=True)
+
+
+def name(settings: Settings) -> str:
+    """Starts the name of everything of this lab."""
+    return f"{settings.name}-image"
+
+
+def port(settings: Settings) -> int:
+    """Port on 127.0.0.1 of the load balancer: the one after `make up`'s."""
+    return settings.port + 1
+
+
+def url(settings: Settings) -> str:
+    """Address of the load balancer."""
+    return f"https://localhost:{port(settings)}"
+
+
+def prepare(settings: Settings) -> None:
+    """Make what everything else needs: the virtual environment, the engine, images, secrets."""
+    check_ground()
+    check_port(port(settings))
+    ensure_venv()
+    ensure_engine()
+    images.ensure_host_image(settings)
+    images.ensure_store_build()
+    HERE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(SECRET, json.dumps({"SECRET_KEY": secrets.token_urlsafe(48), "DB_PASS": secrets.token_urlsafe(24)}))
+
+
+def create(settings: Settings, hosts: list[Host]) -> None:
+    """Start hosts that are not there yet, and write the inventory of all of them."""
+    values = {
+        "lab_name": name(settings),
+        "lab_directory": str(HERE),
+        "lab_inventory": str(HOSTS),
+        "lab_image": settings.host_image,
+        "lab_hosts": hosts,
+    }
+    playbook("lab/create.yml", "-e", json.dumps(values))
+
+
+def bake(environment: dict[str, str], *arguments: str) -> None:
+    """Run the pipeline against the emulator."""
+    playbook("playbooks/bake.yml", "-i", INVENTORY, *arguments, env=environment)
+
+
+@contextmanager
+def emulator() -> Iterator[dict[str, str]]:
+    """EC2's API on this machine, with one base image.
+
+    Yields:
+        The environment in which Ansible's modules talk to it.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{free}"
+    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+    log = (HERE / "emulator.log").open("w")
+    command = [str(VENV / "bin" / "python"), "-m", "lab.emulator", "--port", str(free)]
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            _wait_for(endpoint)
+            _register_base({**os.environ, **environment, **venv_environment()})
+            yield environment
+        finally:
+            process.terminate()
+
+
+def _wait_for(endpoint: str) -> None:
+    for _ in range(100):
+        with suppress(OSError):
+            urllib.request.urlopen(endpoint, timeout=1).close()
+            return
+        time.sleep(0.2)
+    raise LabError(f"The emulator of EC2 does not answer; see {HERE / 'emulator.log'}")
+
+
+def _register_base(environment: dict[str, str]) -> None:
+    """Give the emulator an image that stands for the distribution's."""
+    script = (
+        "import boto3; boto3.client('ec2', region_name='eu-west-1').register_image("
+        "Name='lab-base', Architecture='x86_64', RootDeviceName='/dev/sda1', VirtualizationType='hvm')"
+    )
+    subprocess.run([VENV / "bin" / "python", "-c", script], env=environment, check=True)
+
+
+def given(host: str, user_data: object) -> Path:
+    """A folder as an instance finds it: its user data, as they are where they are a text, and the secret."""
+    folder = HERE / "instances" / host
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "user-data.json").write_text(user_data if isinstance(user_data, str) else json.dumps(user_data))
+    shutil.copy(SECRET, folder / "secret.json")
+    return folder
+
+
+def clone(settings: Settings, frozen: Frozen, host: str) -> Host:
+    """A clone that is given the lab's database."""
+    data = {"environment": "lab", **GIVEN, "database_host": address(f"{frozen.lab}-db", frozen.lab)}
+    return frozen.host(host, given(host, data), f"{frozen.lab}-covers")
+
+
+@contextmanager
+def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]]:
+    """A network on which a lab's database can be reached and nothing else: no registry, no package index.
+
+    Yields:
+        A function that boots clones, all at once, each on the user data that it is given, and returns their containers'
+        names.
+    """
+    frozen, network, database = Frozen.of(lab), f"{lab}-secluded", f"{lab}-db"
+    with tempfile.TemporaryDirectory() as directory:
+        values = {
+            "lab_name": network,
+            "lab_directory": directory,
+            "lab_inventory": f"{directory}/hosts.yml",
+            "lab_subnet": str(secluded_subnet(lab)),
+            "lab_internal": True,
+        }
+
+        def create(hosts: list[Host]) -> None:
+            playbook("lab/create.yml", "-e", json.dumps({**values, "lab_hosts": hosts}))
+
+        def boot(wanted: dict[str, object]) -> dict[str, str]:
+            hosts, files = [], {}
+            for host, data in wanted.items():
+                folder = given(host, data)
+                # None boots before the last one has started.
+                files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
+                (folder / "user-data.json").unlink()
+                hosts.append(Frozen(network, frozen.image, frozen.volume).host(host, folder))
+            create(hosts)
+            for file, text in files.items():
+                file.write_text(text)
+            return {host: f"{network}-{host}" for host in wanted}
+
+        try:
+            create([])
+            inside = str(secluded_subnet(lab)[10])
+            run("docker", "network", "connect", "--ip", inside, network, database)
+            yield boot
+        finally:
+            output("docker", "network", "disconnect", network, database)
+            remove(network)
+
+
+def secluded_subnet(lab: str) -> ipaddress.IPv4Network:
+    """Its addresses, of those that are for tests of networks (RFC 2544), by checkout; the database has the tenth."""
+    return ipaddress.IPv4Network(f"198.18.{hashlib.sha256(lab.encode()).digest()[0]}.0/24")
+
+
+def address(container: str, network: str) -> str:
+    """Address of a host in a network.
+
+    Raises:
+        LabError: there is no such host.
+    """
+    template = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+    if not (found := output("docker", "inspect", "--format", template, container)):
+        raise LabError(f"The host {container} does not run. `make image-down` and `make image` make it anew.")
+    return found
+
+
+def remove_host(lab: str, host: str) -> None:
+    """Remove one host and its disk."""
+    run("docker", "rm", "--force", "--volumes", f"{lab}-{host}")
+    run("docker", "volume", "rm", "--force", f"{lab}-{host}-docker")
+
+
+def _write_vars(settings: Settings, builder: str) -> None:
+    """Write the values that only this machine can know, and secrets that nobody needs to know."""
+    network = output("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name(settings))
+    secret = json.loads(SECRET.read_text())
+    values = {
+        "vault_secret_key": secret["SECRET_KEY"],
+        "vault_database_password": secret["DB_PASS"],
+        "lab_state": str(HERE),
+        "lab_https_port": port(settings),
+        "lab_network": network,
+        "lab_builder_address": address(builder, name(settings)),
+        "lab_secluded_database": str(secluded_subnet(name(settings))[10]),
+        "mysql_apt_suite": "sid" if settings.is_debian else "",
+        **json.loads(images.STORE_BUILD.read_text()),
+    }
+    write_private(
+        VARS, "# Written by `make image`, read by Ansible. JSON is YAML too.\n" + json.dumps(values, indent=2)
+    )
+
+
+def _write_facts(settings: Settings) -> None:
+    """Write what tools rely on."""
+    lab = name(settings)
+
+    def host(one: str) -> dict[str, str]:
+        container = f"{lab}-{one}"
+        return {"address": address(container, lab), "ssh_key": str(HERE / "ssh_key"), "container": container}
+
+    manifest = output("docker", "exec", f"{lab}-{CLONES[0]}", "cat", "/etc/bookstore/manifest.json")
+    write_private(HERE / "manifest.json", f"{manifest}\n")
+    facts = {
+        "url": url(settings),
+        "ca_file": str(CA_FILE),
+        "manifest": str(HERE / "manifest.json"),
+        "clones": {one: host(one) for one in CLONES},
+        "database": {**host("db"), "name": "bookstore", "user": "bookstore", "secret_file": str(SECRET)},
+        "covers": {"volume": f"{lab}-covers"},
+        "balancer": host("balancer"),
+        "image": Frozen.of(lab).image,
+    }
+    FACTS.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A host's disk: the root as an image, what its own engine holds as a volume.
+
+    As an AMI and its snapshot are: a clone gets a copy of both before it boots; nothing is loaded or unpacked then.
+
+    Attributes:
+        lab: starts the name of everything of this lab.
+        image: the root file system.
+        volume: /var/lib/docker.
+    """
+
+    lab: str
+    image: str
+    volume: str
+
+    @classmethod
+    def of(cls, lab: str) -> Frozen:
+        """The frozen host of a lab."""
+        return cls(lab, f"bookstore-golden:{lab}", f"{lab}-golden-docker")
+
+    def freeze(self, container: str) -> None:
+        """Stop a sealed host and keep its disk.
+
+        Raises:
+            LabError: the engine refused.
+        """
+        mounts = json.loads(output("docker", "inspect", "--format", "{{json .Mounts}}", container) or "[]")
+        found = [mount["Name"] for mount in mounts if mount["Destination"] == DOCKER]
+        if not found:
+            raise LabError(f"{container} has no volume at {DOCKER}. Make it with lab/create.yml.")
+        run("docker", "stop", container)
+        run("docker", "commit", container, self.image)
+        self._copy(found[0], self.volume)
+
+    def host(self, name: str, given: Path, covers: str = "") -> Host:
+        """A clone as lab/create.yml takes it, with a copy of the disk.
+
+        Args:
+            name: its host name.
+            given: folder with its user-data.json, and what that refers to.
+            covers: volume that stands for the covers' file system, mounted already.
+        """
+        volume = f"{self.lab}-{name}-docker"
+        if output("docker", "volume", "inspect", volume) is None:
+            self._copy(self.volume, volume)
+        volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro"]
+        if covers:
+            volumes.append(f"{covers}:/srv/bookstore/uploads")
+        return {"name": name, "groups": ["clones"], "image": self.image, "volumes": volumes}
+
+    def _copy(self, source: str, target: str) -> None:
+        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", target)
+        # With the attributes that an overlay's layers carry, which only an administrator may set.
+        run(
+            *("docker", "run", "--rm", "--cap-add=SYS_ADMIN", "--network=none"),
+            *(f"--volume={source}:/from:ro", f"--volume={target}:/to", self.image),
+            *("cp", "--archive", "/from/.", "/to/"),
+        )
+
+
+def remove(lab: str) -> None:
+    """Remove every container, volume, image and network of a lab."""
+    label = f"label=bookstore.lab={lab}"
+    for kind, arguments in (
+        ("container", ("ls", "--all", "--quiet", "--filter", label)),
+        ("volume", ("ls", "--quiet", "--filter", label)),
+        ("image", ("ls", "--quiet", Frozen.of(lab).image)),
+        ("network", ("ls", "--quiet", "--filter", label)),
+    ):
+        if names := output("docker", kind, *arguments):
+            force = () if kind == "network" else ("--force",)
+            volumes = ("--volumes",) if kind == "container" else ()
+            run("docker", kind, "rm", *force, *volumes, *sorted(set(names.split())))

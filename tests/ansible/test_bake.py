@@ -1,0 +1,214 @@
+"""The pipeline's dealings with EC2, over HTTP with an emulator: nothing is left running, nothing good is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+
+from tests.ansible.conftest import ROOT
+
+REGION = "eu-west-1"
+RELEASE = "0123456789ab"
+VARIABLES = {
+    "aws_region": REGION,
+    "aws_image_base_owner": "self",
+    "aws_image_base_name": "lab-base",
+    "aws_image_admin_networks": ["192.0.2.0/24"],
+    "aws_image_trial_seconds": 5,
+    "aws_image_keep": 2,
+    "bake_patience": 1,
+}
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def ec2(endpoint: str) -> Any:
+    client = boto3.client(
+        "ec2", region_name=REGION, endpoint_url=endpoint, aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    client.register_image(Name="lab-base", Architecture="x86_64", RootDeviceName="/dev/sda1", VirtualizationType="hvm")
+    yield client
+    # Its state belongs to this process and outlives the server.
+    requests.post(f"{endpoint}/moto-api/reset", timeout=5)
+
+
+@pytest.fixture
+def play(endpoint: str, tmp_path: Path) -> Any:
+    """Runs a playbook on an inventory with a builder that cannot be reached."""
+    (tmp_path / "key.pub").write_text(
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl x\n"
+    )
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        json.dumps({"golden_image": {"hosts": {"builder": {"ansible_host": "127.0.0.1", "ansible_port": 9}}}})
+    )
+    for group in ("all", "golden_image"):
+        (tmp_path / "group_vars").mkdir(exist_ok=True)
+        (tmp_path / "group_vars" / group).symlink_to(ROOT / "group_vars" / group)
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    }
+
+    def run(playbook: str, **variables: Any) -> tuple[int, str]:
+        values = {
+            **VARIABLES,
+            "aws_image_key_file": str(tmp_path / "key"),
+            "nginx_certbot_server_names": ["shop.example"],
+            "nginx_certbot_trusted_proxies": ["192.0.2.0/24"],
+            **variables,
+        }
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(inventory), playbook, "-e", json.dumps(values)],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def golden(ec2: Any, name: str, result: str, base: str = "ami-old", release: str = "old") -> str:
+    """An image as the pipeline leaves one."""
+    image: str = ec2.register_image(Name=f"image-{name}", Architecture="x86_64", RootDeviceName="/dev/sda1")["ImageId"]
+    tags = {"Role": "golden", "Name": "bookstore", "Result": result, "Base": base, "Release": release}
+    ec2.create_tags(Resources=[image], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    return image
+
+
+def living(ec2: Any) -> list[str]:
+    """Names of instances that are not ended."""
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    found = ec2.describe_instances(Filters=filters)["Reservations"]
+    return [tag["Value"] for one in found for i in one["Instances"] for tag in i["Tags"] if tag["Key"] == "Name"]
+
+
+def images(ec2: Any) -> dict[str, str]:
+    """Golden images and their results."""
+    found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "tag:Role", "Values": ["golden"]}])["Images"]
+    return {i["ImageId"]: tag["Value"] for i in found for tag in i["Tags"] if tag["Key"] == "Result"}
+
+
+def test_a_builder_that_cannot_be_configured_is_ended(ec2: Any, play: Any) -> None:
+    code, told = play("playbooks/bake.yml")
+
+    assert code != 0
+    assert "The builder was not configured and is ended. It failed at Wait for the builder" in told
+    assert living(ec2) == []
+    assert ec2.describe_key_pairs()["KeyPairs"] == []
+    assert [group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]] == ["default"]
+    assert images(ec2) == {}
+
+
+@pytest.fixture
+def clone() -> Iterator[tuple[str, dict[str, Any]]]:
+    """An instance of the image, and what it answers at /ready."""
+    answer: dict[str, Any] = {"status": 200, "release": RELEASE}
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            known = self.path == "/ready" and self.headers["Host"] == "shop.example"
+            self.send_response(answer["status"] if known else 421)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({"release": answer["release"]}).encode())
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", answer
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "release", "result"),
+    [(200, RELEASE, "good"), (503, RELEASE, "bad"), (200, "another", "bad")],
+    ids=["ready", "not ready", "another release"],
+)
+def test_an_image_is_good_only_when_an_instance_of_it_was_ready(
+    ec2: Any, play: Any, clone: tuple[str, dict[str, Any]], tmp_path: Path, status: int, release: str, result: str
+) -> None:
+    address, answer = clone
+    answer |= {"status": status, "release": release}
+    image = golden(ec2, "new", "untested")
+    playbook = tmp_path / "prove.yml"
+    prove = {"ansible.builtin.import_role": {"name": "aws-image", "tasks_from": "prove"}}
+    made = {"aws_image_made": {"image_id": image}, "aws_image_release": RELEASE, "aws_image_site": "shop.example"}
+    playbook.write_text(
+        json.dumps(
+            [{"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}, "tasks": [prove]}]
+        )
+    )
+
+    code, told = play(str(playbook), aws_image_trial_address=address, **made)
+
+    assert (code == 0) == (result == "good"), told
+    assert images(ec2) == {image: result}
+    assert living(ec2) == []
+
+
+def test_a_run_goes_on_with_the_image_that_is_there(ec2: Any, play: Any, tmp_path: Path) -> None:
+    base = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    image = golden(ec2, "new", "untested", base, RELEASE)
+    playbook = tmp_path / "find.yml"
+    told_of = {"ansible.builtin.debug": {"msg": "made {{ aws_image_made }}"}}
+    play_it = {"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}}
+    playbook.write_text(
+        json.dumps([{**play_it, "tasks": [{"ansible.builtin.import_role": {"name": "aws-image"}}, told_of]}])
+    )
+
+    code, told = play(str(playbook), aws_image_release=RELEASE)
+
+    assert code == 0, told
+    assert image in told
+    assert living(ec2) == []
+
+
+def test_images_in_use_and_the_newest_good_ones_stay(ec2: Any, play: Any, tmp_path: Path) -> None:
+    used, _old, _bad, kept, newest, fresh = (
+        golden(ec2, name, result)
+        for name, result in [
+            ("1", "good"), ("2", "good"), ("3", "bad"), ("4", "good"), ("5", "good"), ("6", "untested"),
+        ]
+    )  # fmt: skip
+    data = {"ImageId": used}
+    ec2.create_launch_template(LaunchTemplateName="fleet", LaunchTemplateData=data)
+    ec2.create_launch_template_version(LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": newest})
+    playbook = tmp_path / "tidy.yml"
+    tidy = {"ansible.builtin.import_role": {"name": "aws-image", "tasks_from": "tidy"}}
+    playbook.write_text(
+        json.dumps(
+            [{"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}, "tasks": [tidy]}]
+        )
+    )
+
+    code, told = play(str(playbook))
+
+    assert code == 0, told
+    assert images(ec2).keys() == {used, kept, newest, fresh}
