@@ -48,7 +48,11 @@ def test_documentation_says_what_the_module_takes(
 
 def test_ansible_doc_shows_every_module() -> None:
     done = subprocess.run(
-        [BIN / "ansible-doc", "--type", "module", "--json", *MODULES], cwd=ROOT, capture_output=True, text=True, check=True
+        [BIN / "ansible-doc", "--type", "module", "--json", *MODULES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     shown = json.loads(done.stdout)
@@ -223,6 +227,17 @@ def test_a_version_that_was_there_before_is_found_again(run: Run, aws: Aws) -> N
     assert (first["version"], second["version"]) == ("1", "2")
     assert template(run, release="1") == first
     assert aws("ec2").describe_launch_templates()["LaunchTemplates"][0]["LatestVersionNumber"] == 2
+
+
+def test_a_launch_template_goes_with_all_its_versions(run: Run, aws: Aws) -> None:
+    template(run, release="1")
+    template(run, release="2")
+
+    run("ec2_template_version", "ec2", name="shop", state="absent")
+    again, _ = run("ec2_template_version", "ec2", name="shop", state="absent")
+
+    assert again.after == {}
+    assert aws("ec2").describe_launch_templates()["LaunchTemplates"] == []
 
 
 def scaled(run: Run, subnets: list[str], **further: Any) -> tuple[Any, dict[str, Any]]:
