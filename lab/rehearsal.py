@@ -362,7 +362,15 @@ def leaves_nothing(rehearsal: Rehearsal, environment: str) -> None:
     Raises:
         LabError: something does.
     """
-    left = [arn for arn in tagged(rehearsal, environment) if ":instance/" not in arn and ":volume/" not in arn]
+    # What has ended is listed for a while yet, as on AWS: instances, their disks, NAT gateways.
+    ended = (":instance/", ":volume/", ":natgateway/")
+    left = [arn for arn in tagged(rehearsal, environment) if not any(kind in arn for kind in ended)]
+    ec2, tag = rehearsal.client("ec2"), {"Name": "tag:Environment", "Values": [environment]}
+    running = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    for reservation in ec2.describe_instances(Filters=[tag, running])["Reservations"]:
+        left += [instance["InstanceId"] for instance in reservation["Instances"]]
+    there = {"Name": "state", "Values": ["pending", "available"]}
+    left += [gateway["NatGatewayId"] for gateway in ec2.describe_nat_gateways(Filters=[tag, there])["NatGateways"]]
     if left:
         raise LabError(f"rehearsal: {environment} was destroyed and left {', '.join(left)}.")
 

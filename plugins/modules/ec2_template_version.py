@@ -21,8 +21,9 @@ description:
   - A version's description says what it was made for, and a digest of its contents, by which it is found again.
 options:
   name: {type: str, required: true, description: Name of the launch template.}
-  label: {type: str, required: true, description: What the version is for; begins its description.}
-  data: {type: dict, required: true, description: 'Its contents, in the shape of EC2''s RequestLaunchTemplateData.'}
+  state: {type: str, choices: [present, absent], default: present, description: Whether the launch template exists.}
+  label: {type: str, description: What the version is for; begins its description.}
+  data: {type: dict, description: 'Its contents, in the shape of EC2''s RequestLaunchTemplateData.'}
   tags: {type: dict, default: {}, description: Tags of the launch template. Others are left alone.}
 author: [BookStore team]
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
@@ -66,8 +67,12 @@ def find(ec2: Any, name: str) -> tuple[dict[str, Any] | None, list[dict[str, Any
 def work(ec2: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
     """Find the version, or make it."""
     name, data = given["name"], given["data"]
-    description = describe(given["label"], data)
     template, versions = find(ec2, name)
+    if given["state"] == "absent":
+        if template and changes.wanted("launch template", name, None):
+            ec2.delete_launch_template(LaunchTemplateName=name)
+        return {"template": {}}
+    description = describe(given["label"], data)
     contents = {"VersionDescription": description, "LaunchTemplateData": data}
     if not template:
         if changes.wanted("launch template", None, description):
@@ -93,10 +98,12 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "label": {"type": "str", "required": True},
-            "data": {"type": "dict", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "label": {"type": "str"},
+            "data": {"type": "dict"},
             "tags": {"type": "dict", "default": {}},
         },
+        required_if=[("state", "present", ["label", "data"])],
         supports_check_mode=True,
     )
     ec2 = module.client("ec2")

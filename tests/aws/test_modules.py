@@ -229,6 +229,17 @@ def test_a_version_that_was_there_before_is_found_again(run: Run, aws: Aws) -> N
     assert aws("ec2").describe_launch_templates()["LaunchTemplates"][0]["LatestVersionNumber"] == 2
 
 
+def test_a_launch_template_goes_with_all_its_versions(run: Run, aws: Aws) -> None:
+    template(run, release="1")
+    template(run, release="2")
+
+    run("ec2_template_version", "ec2", name="shop", state="absent")
+    again, _ = run("ec2_template_version", "ec2", name="shop", state="absent")
+
+    assert again.after == {}
+    assert aws("ec2").describe_launch_templates()["LaunchTemplates"] == []
+
+
 def scaled(run: Run, subnets: list[str], **further: Any) -> tuple[Any, dict[str, Any]]:
     made = template(run)
     return run(
