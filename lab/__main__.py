@@ -82,6 +82,7 @@ def prepare(settings: Settings) -> None:
     ensure_venv()
     engine.ensure_engine()
     images.ensure_host_image(settings)
+    images.ensure_nfs_image()
     images.ensure_store_build()
 
 

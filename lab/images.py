@@ -28,6 +28,8 @@ ARCHIVES = {
 ACME_BASE = "debian:trixie"
 ACME_IMAGE = "bookstore-lab-host:acme"
 ACME_PACKAGES = "pebble python3-cryptography"
+NFS_IMAGE = "bookstore-lab-host:nfs"
+NFS_BASE = "bookstore-lab-host:trixie"
 PYTHON_IMAGE = "bookstore-python:trixie"
 PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar.gz"
 PYTHON_VERSION = "3.13"
@@ -58,29 +60,37 @@ def ensure_host_image(settings: Settings) -> None:
     _build_host_image(ACME_BASE, ACME_IMAGE, ACME_PACKAGES)
 
 
-def _build_host_image(base: str, tag: str, packages: str = "") -> None:
-    files = sorted((ROOT / "lab" / "host").iterdir())
+def ensure_nfs_image() -> None:
+    """Build the image of a host that can mount NFS: a virtual machine where this machine's kernel cannot.
+
+    Raises:
+        LabError: the distribution's archive did not answer.
+    """
+    _build_host_image("debian:trixie", NFS_BASE)
+    output(*as_root("modprobe", "nfsv4"))
+    if "nfs4" in Path("/proc/filesystems").read_text().split():
+        run("docker", "tag", NFS_BASE, NFS_IMAGE)
+    else:
+        _build_host_image(NFS_BASE, NFS_IMAGE, folder="vm")
+
+
+def _built_from(tag: str) -> str:
+    return output("docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}', tag) or ""
+
+
+def _build_host_image(base: str, tag: str, packages: str = "", folder: str = "host") -> None:
+    files = sorted((ROOT / "lab" / folder).iterdir())
     digest = hashlib.sha256(
-        b"".join([base.encode(), packages.encode(), *(path.read_bytes() for path in files)])
+        b"".join([f"{base}{_built_from(base)}{packages}".encode(), *(path.read_bytes() for path in files)])
     ).hexdigest()[:16]
-    if (
-        output(
-            "docker",
-            "image",
-            "inspect",
-            "--format",
-            f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}',
-            tag,
-        )
-        == digest
-    ):
+    if _built_from(tag) == digest:
         return
     image = _base_image(base)
     say(f"building the hosts' image {tag}")
     build = ("docker", "build", "--quiet", "--tag", tag, "--label", f"{BUILT_FROM}={digest}")
     # Without buildx the client falls back to the classic builder by itself, or says what it wants.
     env = {} if output("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
-    run(*build, "--build-arg", f"BASE={image}", "--build-arg", f"PACKAGES={packages}", ROOT / "lab" / "host", env=env)
+    run(*build, "--build-arg", f"BASE={image}", "--build-arg", f"PACKAGES={packages}", ROOT / "lab" / folder, env=env)
 
 
 def _base_image(base: str) -> str:

@@ -11,10 +11,13 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, request, session
 from flask_babel import lazy_gettext as _l
@@ -33,13 +36,15 @@ MAX_PIXELS = 25_000_000
 SIZES = {"small": (240, 360), "large": (640, 960)}
 UPLOADING = ("catalog.add_book", "catalog.edit_book")
 NAME = re.compile(r"([0-9a-f]{64})-(small|large)\.webp")
-# Seconds that a look at the folder may take.
+# Seconds that a look at the folder may take, and that reading or writing there may.
 PATIENCE = 1.0
+WORK_PATIENCE = 10.0
 # Nothing that browsers or servers would run has a place in a picture; without these it is one file of two kinds.
 _MARKUP = (b"<script", b"<html", b"<!doctype", b"<?php")
 _decoding = threading.Lock()
 _looking = threading.Lock()
-_look: threading.Thread | None = None
+_unanswered: Future[Any] | None = None
+T = TypeVar("T")
 
 
 class BadCover(InvalidInput):
@@ -136,19 +141,64 @@ def store(cover: Cover) -> None:
     Raises:
         NoPlace: that is not possible at the moment.
     """
+    targets = {path(cover.digest, size): getattr(cover, size) for size in SIZES}
     try:
-        for size in SIZES:
-            target = path(cover.digest, size)
-            # Not with parents: where the shared folder is not mounted, nothing must be written in its stead.
-            for folder in (target.parent.parent, target.parent):
-                if not folder.is_dir():
-                    with suppress(FileExistsError):
-                        folder.mkdir()
-                    folder.chmod(0o755)
-            _write(target, getattr(cover, size))
+        _in_time(lambda: _write_all(targets))
     except OSError as error:
         log.error("covers: cannot write: %s", error.strerror)
         raise NoPlace from error
+
+
+def load(digest: str, size: str) -> bytes:
+    """A cover's file.
+
+    Raises:
+        NoPlace: the folder does not answer, or there is none.
+        OSError: the file cannot be read.
+    """
+    return _in_time(path(digest, size).read_bytes)
+
+
+def _in_time(work: Callable[[], T], seconds: float | None = None) -> T:
+    """Do something in the folder and wait for it, but not for ever, as a file server that is away would have it.
+
+    What comes too late goes on in its thread; while it does, nothing else is begun.
+
+    Raises:
+        NoPlace: there was no answer in time (``WORK_PATIENCE`` by default), or an earlier one is still awaited.
+        OSError: the work's own.
+    """
+    global _unanswered
+    if _unanswered and not _unanswered.done():
+        raise NoPlace
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(WORK_PATIENCE if seconds is None else seconds)
+    except TimeoutError:
+        if answer.done():
+            raise
+        _unanswered = answer
+        log.error("covers: the folder does not answer")
+        raise NoPlace from None
+
+
+def _write_all(targets: dict[Path, bytes]) -> None:
+    for target, content in targets.items():
+        # Not with parents: where the shared folder is not mounted, nothing must be written in its stead.
+        for folder in (target.parent.parent, target.parent):
+            if not folder.is_dir():
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                folder.chmod(0o755)
+        _write(target, content)
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -167,8 +217,9 @@ def _write(target: Path, content: bytes) -> None:
 
 def ensure(cover: Cover) -> None:
     """Write those files of a stored cover that were discarded meanwhile."""
-    with suppress(NoPlace):
-        if not all(path(cover.digest, size).exists() for size in SIZES):
+    kept = [path(cover.digest, size) for size in SIZES]
+    with suppress(NoPlace, OSError):
+        if not _in_time(lambda: all(file.exists() for file in kept)):
             store(cover)
 
 
@@ -181,19 +232,28 @@ def discard(digest: str) -> bool:
     """
     if state() != "available" or _used(digest):
         return False
-    aside = {}
-    for size in SIZES:
-        kept = path(digest, size)
-        with suppress(OSError):
-            aside[kept] = kept.rename(kept.with_suffix(".gone"))
-    used = _used(digest)
-    for kept, gone in aside.items():
-        with suppress(OSError):
-            if used:
-                gone.rename(kept)
-            else:
-                gone.unlink()
+    kept = [path(digest, size) for size in SIZES]
+    gone = [file.with_suffix(".gone") for file in kept]
+    try:
+        _in_time(lambda: _rename(kept, gone))
+        used = _used(digest)
+        _in_time(lambda: _rename(gone, kept) if used else _remove(gone))
+    except NoPlace:
+        # What is left aside, tidying finds.
+        return False
     return not used
+
+
+def _rename(files: list[Path], names: list[Path]) -> None:
+    for file, name in zip(files, names, strict=True):
+        with suppress(OSError):
+            file.rename(name)
+
+
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.unlink()
 
 
 def _used(digest: str) -> bool:
@@ -234,19 +294,20 @@ def path(digest: str, size: str) -> Path:
 
 
 def state() -> str:
-    """``off`` without a folder, ``available``, or ``missing``: it does not exist, or does not answer in time."""
-    global _look
+    """``off`` without a folder, ``available``, or ``missing``: it is not there, is read-only, or does not answer.
+
+    The mount point of a file system that is away is read-only.
+    """
     folder = current_app.config["UPLOAD_FOLDER"]
     if not folder:
         return "off"
-    answers: list[bool] = []
-    with _looking:
-        # A file server that is away can keep a thread waiting for ever: one is enough.
-        if _look is None or not _look.is_alive():
-            _look = threading.Thread(target=lambda: answers.append(os.access(folder, os.W_OK | os.X_OK)), daemon=True)
-            _look.start()
-            _look.join(PATIENCE)
-    return "available" if answers == [True] else "missing"
+    try:
+        # One look at a time, for each may keep a thread.
+        with _looking:
+            there = _in_time(lambda: os.access(folder, os.W_OK | os.X_OK), PATIENCE)
+    except NoPlace:
+        there = False
+    return "available" if there else "missing"
 
 
 def available() -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
+from io import BytesIO
 from typing import NamedTuple
 
 from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, send_file, url_for
@@ -169,12 +170,12 @@ def cover(name: str) -> Response:
     """
     match = covers.NAME.fullmatch(name)
     try:
-        path = covers.path(match[1], match[2]) if match else None
-        response = send_file(path, "image/webp", max_age=31536000) if path else None
+        content = covers.load(match[1], match[2]) if match else None
     except (OSError, NoPlace):
-        response = None
-    if response is None:
+        content = None
+    if content is None:
         raise NoSuchPage
+    response = send_file(BytesIO(content), "image/webp", max_age=31536000, etag=name)
     response.cache_control.immutable = True
     return response
 

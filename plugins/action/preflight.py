@@ -611,6 +611,77 @@ def environment(value: dict[str, Any]) -> Iterator[Problem]:
             )
 
 
+@rule("efs_mount_client", "efs_mount_access_point", "efs_mount_iam", "efs_mount_utils_deb")
+def efs_utils_only(client: str, access_point: str, iam: bool, deb: str) -> Iterator[Problem]:
+    """NFS itself knows neither."""
+    needing = {"efs_mount_access_point": access_point, "efs_mount_iam": iam, "efs_mount_utils_deb": deb}
+    for name, value in needing.items() if client != "efs_utils" else ():
+        if value:
+            yield Problem(
+                name,
+                f'must not be set while efs_mount_client is "{client}": only amazon-efs-utils can use it',
+                "Set efs_mount_client to efs_utils, or remove it.",
+            )
+    if access_point and not re.fullmatch(r"fsap-[0-9a-f]{8,40}", access_point):
+        yield Problem(
+            "efs_mount_access_point", "must be the id of an access point", "Write e.g. fsap-0123456789abcdef0."
+        )
+
+
+@rule("efs_mount_utils_deb")
+def efs_utils_deb(path: str) -> Iterator[Problem]:
+    """A file on the controller."""
+    return file_exists("efs_mount_utils_deb", path)
+
+
+@rule("efs_mount_file_system_id", "efs_mount_region", "efs_mount_address", "efs_mount_client")
+def efs_address(file_system: str, region: str, address: str, client: str) -> Iterator[Problem]:
+    """Where the file system is."""
+    if file_system and not re.fullmatch(r"fs-[0-9a-f]{8,40}", file_system):
+        yield Problem("efs_mount_file_system_id", "must be the id of a file system", "Write e.g. fs-0123456789abcdef0.")
+    if file_system and not region and not address:
+        yield Problem("efs_mount_region", "must be set beside efs_mount_file_system_id", "Write e.g. us-east-1.")
+    if region and not re.fullmatch(r"[a-z]{2,}(-[a-z]+)+-\d", region):
+        yield Problem("efs_mount_region", "must be an AWS region", "Write e.g. us-east-1.")
+    if address and not HOST_NAME.fullmatch(address.lower()):
+        yield Problem("efs_mount_address", "must be a name or an IPv4 address", "Write it without a port or a path.")
+    if client == "efs_utils" and address and not file_system:
+        yield Problem(
+            "efs_mount_address",
+            'must have efs_mount_file_system_id beside it while efs_mount_client is "efs_utils"',
+            "Set efs_mount_file_system_id too.",
+        )
+
+
+@rule("efs_mount_point", "efs_mount_path", "efs_mount_options")
+def efs_words(point: str, path: str, options: str) -> Iterator[Problem]:
+    """They become words of a systemd unit."""
+    for name, value in (("efs_mount_point", point), ("efs_mount_path", path)):
+        if not re.fullmatch(r"/[A-Za-z0-9/._-]*", value):
+            yield Problem(name, "must be an absolute path of letters, digits, . _ and -", "Choose another folder.")
+    if not re.fullmatch(r"[a-z0-9_=.,:]+", options):
+        yield Problem("efs_mount_options", "must be mount options", "Write them as in the default, with commas alone.")
+
+
+@rule("efs_mount_timeout", "efs_mount_patience")
+def efs_bounds(timeout: int, patience: int) -> Iterator[Problem]:
+    """Zero would be for ever."""
+    for name, value in (("efs_mount_timeout", timeout), ("efs_mount_patience", patience)):
+        if int(value) < 1:
+            yield Problem(name, "must be 1 or more", "Keep the default.")
+
+
+@rule("bookstore_app_upload_dir", "efs_mount_point", "efs_mount_file_system_id", "efs_mount_address")
+def covers_are_shared(folder: str, point: str, file_system: str, address: str) -> Iterator[Problem]:
+    """The store must write where the file system is."""
+    if (file_system or address) and folder != point:
+        yield Problem(
+            "bookstore_app_upload_dir",
+            f'must be where the file system is mounted (efs_mount_point: "{point}")',
+            "Set nginx_certbot_covers_root alone; the wiring hands it to both.",
+        )
+
+
 @rule("mysql_bind_address")
 def bind_address(address: str) -> Iterator[Problem]:
     """One private address."""

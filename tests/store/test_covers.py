@@ -365,8 +365,49 @@ def test_a_file_server_that_does_not_answer_delays_one_look(app, folder, monkeyp
         assert covers.state() == "missing"
         assert threading.active_count() == before
         waiting.set()
-        covers._look.join()
-        assert covers.state() == "available"
+        wait_for(covers.available)
+
+
+def test_a_write_that_never_ends_is_said_and_takes_no_thread_for_ever(folder, seller, browser, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: answers.wait(10))
+    monkeypatch.setattr(covers, "WORK_PATIENCE", 0.2)
+    began = time.monotonic()
+    response = send(seller, picture())
+    assert time.monotonic() - began < 3
+    assert response.status_code == 422
+    assert "Pictures cannot be stored" in response.text
+    # While one waits, no other begins to.
+    assert browser().get("/ready").json["covers"] == "missing"
+    before = threading.active_count()
+    assert send(seller, picture(colour=(1, 2, 3))).status_code == 422
+    assert threading.active_count() == before
+    assert browser().get("/book/catalog").status_code == 200
+    answers.set()
+    wait_for(lambda: browser().get("/ready").json["covers"] == "available")
+    assert send(seller, picture()).status_code == 302
+
+
+def test_a_file_that_cannot_be_read_in_time_is_not_found(folder, seller, fetch, browser, monkeypatch):
+    send(seller, picture())
+    (book,) = fetch(Book)
+    (small,) = [path for path in files(folder) if "small" in path.name]
+    content = small.read_bytes()
+    monkeypatch.setattr(covers, "WORK_PATIENCE", 0.2)
+    small.unlink()
+    # Whoever opens it waits for a writer, as for a server.
+    os.mkfifo(small)
+    assert browser().get(f"/covers/{book.cover}-small.webp").status_code == 404
+    assert seller.post(f"/book/edit_book/{book.id}", BOOK | {"title": "New"}).status_code == 302
+    small.write_bytes(content)
+    wait_for(lambda: browser().get("/ready").json["covers"] == "available")
+
+
+def wait_for(done, seconds=5):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_the_setting_must_be_absolute():
