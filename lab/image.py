@@ -352,17 +352,22 @@ class Frozen:
             self._copy(self.volume, volume)
         volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro"]
         if covers:
+            self._make(covers)
             volumes.append(f"{covers}:/srv/bookstore/uploads")
         return {"name": name, "groups": ["clones"], "image": self.image, "volumes": volumes}
 
     def _copy(self, source: str, target: str) -> None:
-        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", target)
+        self._make(target)
         # With the attributes that an overlay's layers carry, which only an administrator may set.
         run(
             *("docker", "run", "--rm", "--cap-add=SYS_ADMIN", "--network=none"),
             *(f"--volume={source}:/from:ro", f"--volume={target}:/to", self.image),
             *("cp", "--archive", "/from/.", "/to/"),
         )
+
+    def _make(self, volume: str) -> None:
+        """Make a volume that `remove` finds again, where there is none."""
+        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", volume)
 
 
 def remove(lab: str) -> None:

@@ -192,10 +192,7 @@ def test_eight_clones_meet_an_empty_database_and_no_registry(
 BAD: dict[str, tuple[dict[str, object] | str, str]] = {
     "malformed": ("database_host: db", r"FAILED at user data: it is no JSON"),
     "unknown-key": ({"databse": "x"}, r"FAILED at user data: \"databse\" is no key"),
-    "wrong-arn": (
-        {"database_host": "db", "secret_arn": "arn:aws:s3:::x"},
-        r"FAILED at user data: .* no ARN of a secret",
-    ),
+    "wrong-arn": ({"secret_file": "", "secret_arn": "arn:aws:s3:::x"}, r"FAILED at user data: .* no ARN of a secret"),
     "no-secret": ({"secret_file": "/srv/instance/none.json"}, r"FAILED at secret: .*none.json does not exist"),
     "no-database": ({"database_host": "10.255.255.1"}, r"database: 10.255.255.1:3306 does not answer"),
     "wrong-user": ({"secret_file": "/srv/instance/other.json"}, r"cannot use the database: .*1045"),
