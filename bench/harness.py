@@ -206,8 +206,6 @@ def gunicorn(app: str, environment: dict[str, str], *, workers: int, path: str) 
     config = "bookstore/gunicorn.conf.py" if app.startswith("bookstore:") else "bench/bare.conf.py"
     port = free_port()
     settings = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "PYTHONUNBUFFERED": "1"}
-    # As the image sets it.
-    settings["GLIBC_TUNABLES"] = "glibc.malloc.mmap_threshold=1048576:glibc.malloc.hugetlb=1"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--config", config, app],

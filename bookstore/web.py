@@ -53,7 +53,7 @@ def render_page(template: str, **shown: Hashable) -> str | bytes:
     return _strangers_page(app, language(), request.full_path, template, tuple(shown.items()))
 
 
-@lru_cache(128)
+@lru_cache(64)
 def _strangers_page(
     _app: Flask, _language: str, _address: str, template: str, shown: tuple[tuple[str, Hashable], ...]
 ) -> bytes:
