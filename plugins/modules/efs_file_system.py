@@ -55,7 +55,10 @@ def find(efs: Any, name: str) -> dict[str, Any] | None:
 
 
 def policy(arn: str) -> dict[str, Any]:
-    """Clients mount and write through an access point, with TLS or not at all (EFS user guide: IAM for NFS)."""
+    """Clients mount and write, with TLS or not at all (EFS user guide: Using IAM to control access).
+
+    Root too: without that right it is nobody there, and could not give the top folder to the store's user.
+    """
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -63,7 +66,7 @@ def policy(arn: str) -> dict[str, Any]:
                 "Sid": "Clients",
                 "Effect": "Allow",
                 "Principal": {"AWS": "*"},
-                "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                "Action": [f"elasticfilesystem:Client{right}" for right in ("Mount", "RootAccess", "Write")],
                 "Resource": arn,
                 "Condition": {"Bool": {"elasticfilesystem:AccessedViaMountTarget": "true"}},
             },
