@@ -65,7 +65,7 @@ test-fast: ## Lint and pytest, without hosts, browser and MySQL
 	@$(PYTHON) -m lab venv
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint store-tests
 
-test-whole: ## The store on MySQL and in a browser
+test-whole: ## AWS on an emulator, the store on MySQL and in a browser
 	@$(PYTHON) -m lab prepare
 	@tests/pytest.sh whole
 
