@@ -148,6 +148,12 @@ def describe_db_parameter_groups(original: Method, self: Any, options: dict[str,
     return groups
 
 
+@patches(rds.DBParameterGroup, "update_parameters")
+def set_parameters(original: Method, self: Any, given: list[dict[str, Any]]) -> None:
+    """A parameter that was set says so (RDS API: Parameter, Source)."""
+    original(self, [{**parameter, "Source": "user"} for parameter in given])
+
+
 @patches(rds.DBParameterGroup, "__init__")
 def parameter_group(original: Method, self: Any, *arguments: Any, **options: Any) -> None:
     """A new group has its engine's parameters (RDS API: DescribeDBParameters)."""
