@@ -90,6 +90,7 @@ class Host:
 
     def stop(self) -> None:
         """Stop it, its store gone as before the first boot."""
+        # One of the two is there; older engines fail for the other.
         self.run("sh", "-c", "docker rm --force bookstore-blue bookstore-green || true")
         docker("stop", self.container)
 
@@ -118,6 +119,7 @@ def parts(host: Host) -> dict[str, float]:
         ]
     )
     host.run("systemctl", "stop", "bookstore-refresh.timer")
+    # As in Host.stop.
     host.run("sh", "-c", "docker rm --force bookstore-blue bookstore-green || true")
     found = {"container": host.seconds(container), "first request": host.seconds("curl --silent localhost:8001/health")}
     host.run("sh", "-c", "docker rm --force bookstore-blue; systemctl stop docker.socket docker containerd")
@@ -128,6 +130,7 @@ def parts(host: Host) -> dict[str, float]:
     docker("start", host.container)
     started = time.monotonic() - began
     for _ in range(200):
+        # It exits with 1 while the host is starting, and for ever if a unit failed: its word alone is looked at.
         if "starting" not in docker("exec", host.container, "sh", "-c", "systemctl is-system-running || true"):
             break
         time.sleep(0.1)

@@ -322,7 +322,7 @@ def side_by_side(rehearsal: Rehearsal) -> None:
 
 
 def end(rehearsal: Rehearsal) -> None:
-    """Remove the first environment, twice, and make it once more."""
+    """Remove the first environment, twice."""
     rehearsal.step("shop: destroy", well, "aws-destroy", "shop")
     rehearsal.step("shop: destroy again", unchanged, "aws-destroy", "shop")
     leaves_nothing(rehearsal, "shop")

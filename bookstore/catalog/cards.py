@@ -1,10 +1,9 @@
 """What lists of books show of each: a few columns in one row, since a page has two dozen of them."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, func, select
 
 from ..accounts.models import User
 from .models import Book
@@ -29,12 +28,8 @@ class Card(NamedTuple):
     seller: str
 
 
-def card_columns() -> Sequence[ColumnElement[Any]]:
-    """The columns of a card, in its order; the seller is to be joined."""
-    other = {"description": func.substr(Book.description, 1, DESCRIPTION), "seller": User.name}
-    return [other.get(name, getattr(Book, name)) for name in Card._fields]
-
-
 def cards() -> Select[Any]:
     """A query for the cards of all books."""
-    return select(*card_columns()).select_from(Book).join(User, User.id == Book.seller_id)
+    other = {"description": func.substr(Book.description, 1, DESCRIPTION), "seller": User.name}
+    columns = (other[name] if name in other else getattr(Book, name) for name in Card._fields)
+    return select(*columns).select_from(Book).join(User, User.id == Book.seller_id)

@@ -23,7 +23,6 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from ..accounts.models import User
 from ..extensions import db
 from ..pagination import (
     PAGE_SIZE,
@@ -34,7 +33,7 @@ from ..pagination import (
     encode_cursor,
     encode_position,
 )
-from .cards import Card, card_columns
+from .cards import Card, cards
 from .models import Book, BookStatus, BookTerm
 from .search import query_terms
 
@@ -243,12 +242,12 @@ def _page(
 ) -> Page[Card]:
     query = _listing(shape, lead, start is not None, end is not None)
     found = db.session.execute(query, {**asked, **_bound("start", start), **_bound("end", end)})
-    cards = tuple(map(Card._make, found))
-    if len(cards) > PAGE_SIZE:
-        cards = cards[:PAGE_SIZE]
+    rows = tuple(map(Card._make, found))
+    if len(rows) > PAGE_SIZE:
+        rows = rows[:PAGE_SIZE]
         column = _ORDERS[shape.sort].column
-        end = (None if column is None else getattr(cards[-1], column.key), cards[-1].id)
-    return Page(cards, _cursor(shape.sort, end) if end else None)
+        end = (None if column is None else getattr(rows[-1], column.key), rows[-1].id)
+    return Page(rows, _cursor(shape.sort, end) if end else None)
 
 
 def _bound(name: str, position: Position | None) -> dict[str, Any]:
@@ -265,13 +264,7 @@ def _listing(shape: _Shape, lead: _Lead, goes_on: bool, ends: bool) -> Select[An
     if ends:
         query = query.where(_up_to(order, key))
     picked = query.order_by(*_sorted(order, key)).limit(PAGE_SIZE + 1).subquery()
-    return (
-        select(*card_columns())
-        .select_from(Book)
-        .join(picked, picked.c.id == Book.id)
-        .join(User, User.id == Book.seller_id)
-        .order_by(*_sorted(order, Book.id))
-    )
+    return cards().join(picked, picked.c.id == Book.id).order_by(*_sorted(order, Book.id))
 
 
 def _matches(shape: _Shape, lead: _Lead) -> tuple[Select[Any], InstrumentedAttribute[int]]:
