@@ -5,7 +5,6 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from flask_babel import lazy_gettext as _l
@@ -40,7 +39,7 @@ def newest_first(
     query: Select[Any],
     key: InstrumentedAttribute[int],
     after: str | None,
-    make: Callable[[Any], Row] = itemgetter(0),
+    make: Callable[[Any], Row] | None = None,
 ) -> Page[Row]:
     """Run ``query`` for the page that follows the cursor ``after``, highest key first.
 
@@ -48,14 +47,15 @@ def newest_first(
         query: what to list.
         key: what it is listed by.
         after: the cursor, if not the first page.
-        make: makes what is listed of a row; without it, that is the row's first column.
+        make: makes what is listed of a row's first column; without it, that is the column itself.
 
     Raises:
         BadCursor: the cursor is none that this module made.
     """
     if after:
         query = query.where(key < decode_cursor(after))
-    rows = tuple(map(make, db.session.execute(query.order_by(key.desc()).limit(PAGE_SIZE + 1))))
+    found = db.session.scalars(query.order_by(key.desc()).limit(PAGE_SIZE + 1))
+    rows = tuple(map(make, found) if make else found)
     more = len(rows) > PAGE_SIZE
     rows = rows[:PAGE_SIZE]
     return Page(rows, encode_cursor(getattr(rows[-1], key.key)) if more else None)

@@ -100,8 +100,7 @@ def _host_of(origin: str) -> str | None:
 
 
 def _finish_response(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    response.headers.extend(HEADERS)
     response.headers["X-Request-ID"] = g.get("request_id", "")
     if request.endpoint == "static" and response.status_code in (200, 304):
         # The address holds the digest of the content, so the content never changes.

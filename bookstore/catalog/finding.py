@@ -33,7 +33,7 @@ from ..pagination import (
     encode_cursor,
     encode_position,
 )
-from .cards import Card, cards
+from .cards import Card, card, cards
 from .models import Book, BookStatus, BookTerm
 from .search import query_terms
 
@@ -241,8 +241,8 @@ def _page(
     shape: _Shape, asked: Mapping[str, Any], lead: _Lead, start: Position | None, end: Position | None
 ) -> Page[Card]:
     query = _listing(shape, lead, start is not None, end is not None)
-    found = db.session.execute(query, {**asked, **_bound("start", start), **_bound("end", end)})
-    rows = tuple(map(Card._make, found))
+    found = db.session.scalars(query, {**asked, **_bound("start", start), **_bound("end", end)})
+    rows = tuple(map(card, found))
     if len(rows) > PAGE_SIZE:
         rows = rows[:PAGE_SIZE]
         column = _ORDERS[shape.sort].column

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, func, literal, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from ..accounts.models import Role, User
@@ -15,7 +16,7 @@ from ..extensions import db
 from ..orders.models import Purchase, PurchaseStatus, Rating
 from ..pagination import Page, newest_first
 from . import covers
-from .cards import Card, cards
+from .cards import Card, card, cards, packed, unpacked
 from .covers import Cover
 from .models import Book, BookStatus, Category, Condition, Language
 from .search import index_book
@@ -73,28 +74,44 @@ class Details(NamedTuple):
     rating_sum: int
 
 
+class BookPage(NamedTuple):
+    """A book, and the newest others of its author that are on sale."""
+
+    book: Details
+    others: tuple[Card, ...]
+
+
+_OF_SELLER = ("seller", "rating_count", "rating_sum")
+_WANTED = bindparam("book", type_=Integer)
 _DETAILS = (
     select(
-        *(getattr(Book, name) for name in Details._fields if name not in ("seller", "rating_count", "rating_sum")),
-        User.name,
-        User.rating_count,
-        User.rating_sum,
+        literal(1).label("wanted"),
+        packed(
+            getattr(User, "name" if name == "seller" else name) if name in _OF_SELLER else getattr(Book, name)
+            for name in Details._fields
+        ),
     )
-    .select_from(Book)
-    .join(User, User.id == Book.seller_id)
-    .where(Book.id == bindparam("book"))
+    .join_from(Book, User, User.id == Book.seller_id)
+    .where(Book.id == _WANTED)
 )
 # An index has each author's books in the order of ids.
 _OTHERS = (
     cards()
-    .where(Book.author == bindparam("author"), Book.status == BookStatus.ACTIVE, Book.id != bindparam("book"))
+    .where(
+        Book.author == select(Book.author).where(Book.id == _WANTED).scalar_subquery(),
+        Book.status == BookStatus.ACTIVE,
+        Book.id != _WANTED,
+    )
     .order_by(Book.id.desc())
     .limit(SAME_AUTHOR)
+    .subquery()
 )
+# In one trip to the database, which costs more than what it brings.
+_BOOK_PAGE = union_all(_DETAILS, select(literal(0), _OTHERS.c.packed))
 
 
-def book_page(book_id: int, visitor: User | None) -> Details:
-    """A book, for whoever may see it.
+def book_page(book_id: int, visitor: User | None) -> BookPage:
+    """A book and its author's others, for whoever may see it.
 
     One that is not on sale is shown to its seller, to those who bought it, and to the store's staff.
 
@@ -102,12 +119,14 @@ def book_page(book_id: int, visitor: User | None) -> Details:
         NotFound: there is no such book, or it is paused.
         Gone: it is archived.
     """
-    row = db.session.execute(_DETAILS, {"book": book_id}).one_or_none()
-    if row is None:
+    rows = db.session.execute(_BOOK_PAGE, {"book": book_id}).all()
+    found = [Details._make(unpacked(text)) for wanted, text in rows if wanted]
+    if not found:
         raise NotFound(_l("There is no such book here."))
-    book = Details._make(row)
+    book = found[0]._replace(price=Decimal(found[0].price))
     if book.status == BookStatus.ACTIVE or (visitor and _may_see(book, visitor)):
-        return book
+        others = sorted((card(text) for wanted, text in rows if not wanted), key=attrgetter("id"), reverse=True)
+        return BookPage(book, tuple(others))
     if book.status == BookStatus.PAUSED:
         raise NotFound(_l("The seller has taken this book off sale for a while. Have a look at it again later."))
     raise Gone
@@ -118,11 +137,6 @@ def _may_see(book: Details, visitor: User) -> bool:
         return True
     bought = exists().where(Purchase.book_id == book.id, Purchase.buyer_id == visitor.id)
     return bool(db.session.scalar(select(bought)))
-
-
-def others_by_author(book: Details) -> Sequence[Card]:
-    """The newest other books of the same author that are on sale."""
-    return tuple(map(Card._make, db.session.execute(_OTHERS, {"author": book.author, "book": book.id})))
 
 
 def seller_page(user_id: int) -> User:
@@ -149,7 +163,7 @@ def books_of(seller: User, after: str | None, *, paused: bool = False) -> Page[C
     """A page of a seller's books that are on sale, or on sale and paused, newest first."""
     states = _LISTED if paused else (BookStatus.ACTIVE,)
     query = cards().where(Book.seller_id == seller.id, Book.status.in_(states))
-    return newest_first(query, Book.id, after, Card._make)
+    return newest_first(query, Book.id, after, card)
 
 
 def copies_sold(books: Sequence[Card]) -> Mapping[int, int]:

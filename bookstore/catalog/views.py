@@ -123,13 +123,13 @@ def _filters(search: Search) -> Iterator[tuple[str, str]]:
 @bp.get("/book/<id:book_id>")
 def book(book_id: int) -> ResponseReturnValue:
     """Everything about a book, and the form to buy it."""
-    found = services.book_page(book_id, me() if current_user.is_authenticated else None)
+    found, others = services.book_page(book_id, me() if current_user.is_authenticated else None)
     category = labels.CATEGORIES.get(found.category) if found.category != Category.OTHER else None
     book_language = labels.LANGUAGES.get(found.language) if found.language != Language.OTHER else None
     return render_page(
         "catalog/book.html",
         book=found,
-        others=services.others_by_author(found),
+        others=others,
         category=category and str(category),
         book_language=book_language and str(book_language),
         on_sale=found.status == BookStatus.ACTIVE,
