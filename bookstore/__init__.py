@@ -17,7 +17,7 @@ from .admin import views as admin
 from .catalog import covers, views as catalog
 from .config import ConfigError, load_config
 from .extensions import csrf, db, login_manager, migrate
-from .orders import views as orders
+from .orders import notices, views as orders
 from .payments import views as payments
 from .shipping import views as shipping
 from .web import IdConverter
@@ -68,6 +68,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, environ: Mapping[str,
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     orders.init_app(app)
+    notices.init_app(app)
     health.init_app(app)
     cli.init_app(app)
     return app

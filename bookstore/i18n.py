@@ -1,5 +1,7 @@
 """Spanish and English: choice of the language, and money and dates written the local way."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -9,7 +11,7 @@ from urllib.parse import urlencode
 from babel.dates import format_skeleton
 from babel.numbers import format_currency
 from flask import Flask, Response, current_app, g, request, url_for
-from flask_babel import format_datetime, get_locale, get_translations, to_user_timezone
+from flask_babel import force_locale, format_datetime, get_locale, get_translations, to_user_timezone
 
 from .extensions import babel
 
@@ -62,6 +64,18 @@ def language() -> str:
     except RuntimeError:
         # Outside the application, where a form is defined.
         return "en"
+
+
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Write in another language than the present page's."""
+    before = language()
+    with force_locale(code):
+        g.language = code
+        try:
+            yield
+        finally:
+            g.language = before
 
 
 @cache

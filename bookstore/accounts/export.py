@@ -21,7 +21,7 @@ _Rows = Select[*tuple[Any, ...]]
 
 def export(user: User) -> Iterator[str]:
     """The pieces of one JSON object; read in batches, so that memory does not grow with a seller's books."""
-    names = ("id", "name", "email", "email_verified_at", "role", "created_at", "rating_count", "rating_sum")
+    names = ("id", "name", "email", "email_verified_at", "role", "language", "created_at", "rating_count", "rating_sum")
     yield '{"profile": ' + _json({name: getattr(user, name) for name in names})
     for name, query, key in _parts(user.id):
         yield f',\n"{name}": ['

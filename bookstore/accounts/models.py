@@ -33,6 +33,8 @@ class User(Model):
     email: Mapped[str] = mapped_column(exact_string(254), unique=True)
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
+    # Of the mail to them: the one in which they last registered or logged in.
+    language: Mapped[str] = mapped_column(String(5), default="es", server_default="es")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utcnow)
     email_verified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     # A deleted account keeps its row, without name and address, for the records of others.

@@ -16,6 +16,7 @@ from ..admin import audit
 from ..columns import utcnow
 from ..errors import Conflict, InvalidInput, StoreError
 from ..extensions import db
+from ..i18n import language
 from . import mails, throttle
 from .models import LoginAttempt, Role, User, UserSession
 from .passwords import (
@@ -87,7 +88,7 @@ def sign_up(name: str, email: str, password: str, address: str) -> None:
     email = normalise_email(email)
     throttle.begin_attempt(email, address, throttle.registration())
     try:
-        user = register(name, email, password)
+        user = register(name, email, password, language())
     except EmailTaken:
         if not mail.enabled():
             raise
@@ -97,7 +98,7 @@ def sign_up(name: str, email: str, password: str, address: str) -> None:
             mail.send_later(mails.confirmation(user, email))
 
 
-def register(name: str, email: str, password: str) -> User:
+def register(name: str, email: str, password: str, speaks: str = "es") -> User:
     """Create an account.
 
     Raises:
@@ -105,7 +106,7 @@ def register(name: str, email: str, password: str) -> User:
         EmailTaken: the address is registered, also when another request just did so.
     """
     check_length(password)
-    user = User(name=name, email=normalise_email(email), password_hash=hash_password(password))
+    user = User(name=name, email=normalise_email(email), password_hash=hash_password(password), language=speaks)
     db.session.add(user)
     try:
         db.session.commit()
@@ -196,6 +197,7 @@ def _open_session(user: User, password: str, attempt: LoginAttempt) -> None:
     throttle.forgive(attempt)
     if needs_rehash(user.password_hash):
         user.password_hash = hash_password(password)
+    user.language = language()
     user.session_token = secrets.token_urlsafe(32)
     lifetime = current_app.config["PERMANENT_SESSION_LIFETIME"]
     # Only the token's hash is stored.

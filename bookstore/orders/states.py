@@ -17,6 +17,8 @@ from ..shipping.models import Delivery, DeliveryStatus
 from ..transactions import rows
 from .models import Purchase, PurchaseEvent, PurchaseStatus
 
+# Where a session keeps the steps of its transaction, for the notices.
+STEPS = "steps"
 PURCHASE: Mapping[str, frozenset[str]] = {
     PurchaseStatus.RESERVED: frozenset(
         {PurchaseStatus.PLACED, PurchaseStatus.PAID, PurchaseStatus.CANCELLED, PurchaseStatus.EXPIRED}
@@ -88,4 +90,6 @@ def move(
     )
     if not rows(changed):
         raise IllegalTransition
-    db.session.add(PurchaseEvent(purchase_id=purchase_id, step=f"{kind}.{to}", actor_id=actor_id))
+    step = f"{kind}.{to}"
+    db.session.add(PurchaseEvent(purchase_id=purchase_id, step=step, actor_id=actor_id))
+    db.session.info.setdefault(STEPS, []).append((purchase_id, step))
