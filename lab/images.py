@@ -30,11 +30,10 @@ ARCHIVES = {
     "ubuntu:24.04": ("noble", [UBUNTU.format(suite="noble", pocket=pocket) for pocket in POCKETS]),
     "ubuntu:22.04": ("jammy", [UBUNTU.format(suite="jammy", pocket=pocket) for pocket in POCKETS]),
 }
-ACME_BASE = "debian:trixie"
+# What other hosts of the lab are made from, whatever LAB_BASE is.
+TRIXIE = "bookstore-lab-host:trixie"
 ACME_IMAGE = "bookstore-lab-host:acme"
-ACME_PACKAGES = "pebble python3-cryptography"
 NFS_IMAGE = "bookstore-lab-host:nfs"
-NFS_BASE = "bookstore-lab-host:trixie"
 PYTHON_IMAGE = "bookstore-python:trixie"
 PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar.gz"
 PYTHON_VERSION = "3.13"
@@ -56,13 +55,14 @@ def registry_answers() -> bool:
 
 
 def ensure_host_image(settings: Settings) -> None:
-    """Build the hosts' image where it is missing or older than its files.
+    """Build the hosts' image, and that of their ACME server, where it is missing or older than its files.
 
     Raises:
         LabError: neither the registry nor the distribution's archive gave a base.
     """
     _build_host_image(settings.base, settings.host_image)
-    _build_host_image(ACME_BASE, ACME_IMAGE, ACME_PACKAGES)
+    _build_host_image("debian:trixie", TRIXIE)
+    _build_host_image(TRIXIE, ACME_IMAGE, folder="acme")
 
 
 def ensure_nfs_image() -> None:
@@ -71,22 +71,22 @@ def ensure_nfs_image() -> None:
     Raises:
         LabError: the distribution's archive did not answer.
     """
-    _build_host_image("debian:trixie", NFS_BASE)
+    _build_host_image("debian:trixie", TRIXIE)
     output(*as_root("modprobe", "nfsv4"))
     if "nfs4" in Path("/proc/filesystems").read_text().split():
-        run("docker", "tag", NFS_BASE, NFS_IMAGE)
+        run("docker", "tag", TRIXIE, NFS_IMAGE)
     else:
-        _build_host_image(NFS_BASE, NFS_IMAGE, folder="vm")
+        _build_host_image(TRIXIE, NFS_IMAGE, folder="vm")
 
 
 def _built_from(tag: str) -> str:
     return output("docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{BUILT_FROM}"}}}}', tag) or ""
 
 
-def _build_host_image(base: str, tag: str, packages: str = "", folder: str = "host") -> None:
+def _build_host_image(base: str, tag: str, folder: str = "host") -> None:
     files = sorted((ROOT / "lab" / folder).iterdir())
     digest = hashlib.sha256(
-        b"".join([f"{base}{_built_from(base)}{packages}".encode(), *(path.read_bytes() for path in files)])
+        b"".join([f"{base}{_built_from(base)}".encode(), *(path.read_bytes() for path in files)])
     ).hexdigest()[:16]
     if _built_from(tag) == digest:
         return
@@ -95,7 +95,7 @@ def _build_host_image(base: str, tag: str, packages: str = "", folder: str = "ho
     build = ("docker", "build", "--quiet", "--tag", tag, "--label", f"{BUILT_FROM}={digest}")
     # Without buildx the client falls back to the classic builder by itself, or says what it wants.
     env = {} if output("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
-    run(*build, "--build-arg", f"BASE={image}", "--build-arg", f"PACKAGES={packages}", ROOT / "lab" / folder, env=env)
+    run(*build, "--build-arg", f"BASE={image}", ROOT / "lab" / folder, env=env)
 
 
 def _base_image(base: str) -> str:
