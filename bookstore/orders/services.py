@@ -109,12 +109,10 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
     """
     if not 1 <= quantity <= MAX_QUANTITY:
         raise InvalidInput(_l("The quantity must be a whole number between 1 and 100."))
-    if key and (known := _made_before(buyer.id, book_id, key)):
-        return known
     wanted = {"book": book_id, "buyer": buyer.id, "copies": quantity}
     if not rows(db.session.execute(_TAKE, wanted)):
         db.session.rollback()
-        # The form may have come twice at the same moment, and its twin took the last copy.
+        # The form may have come before, and have taken the last copy.
         if key and (known := _made_before(buyer.id, book_id, key)):
             return known
         raise _why_not(buyer, book_id)
@@ -122,6 +120,8 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
     price, open_ones = db.session.execute(_PRICE, wanted).one()
     if open_ones >= MAX_OPEN_RESERVATIONS:
         db.session.rollback()
+        if key and (known := _made_before(buyer.id, book_id, key)):
+            return known
         raise TooManyReservations
     now = utcnow()
     purchase = Purchase(
@@ -141,6 +141,7 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
         db.session.expunge(purchase)
         db.session.commit()
     except IntegrityError:
+        # To ask the form's key first would cost each purchase a trip, for the few forms that come twice.
         db.session.rollback()
         if key and (known := _made_before(buyer.id, book_id, key)):
             return known

@@ -234,10 +234,12 @@ def test_a_repeated_form_meets_its_purchase_even_when_it_took_the_last_copy(make
 def test_nobody_can_reserve_everything(make, app):
     buyer, book = make.user(), make.book(stock=1000)
     with app.app_context():
-        for _ in range(MAX_OPEN_RESERVATIONS):
-            buy(buyer, book.id, 1)
+        for number in range(MAX_OPEN_RESERVATIONS):
+            last = buy(buyer, book.id, 1, f"form-{number}").id
         with pytest.raises(TooManyReservations):
-            buy(buyer, book.id, 1)
+            buy(buyer, book.id, 1, "one-more")
+        # A form that comes twice is no further one.
+        assert buy(buyer, book.id, 1, f"form-{MAX_OPEN_RESERVATIONS - 1}").id == last
         assert db.session.get(Book, book.id).stock == 1000 - MAX_OPEN_RESERVATIONS
 
 

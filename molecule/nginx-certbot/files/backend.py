@@ -1,7 +1,12 @@
-"""Answers with what it was asked, and with whatever status /status/... names."""
+"""Answers with what it was asked, and with whatever status /status/... names; /kept may be kept, and takes long."""
 
+import itertools
 import json
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+numbers = itertools.count(1)
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -11,8 +16,13 @@ class Backend(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = int(self.path.rsplit("/", 1)[1]) if self.path.startswith("/status/") else 200
         asked = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        if self.path == "/kept":
+            time.sleep(2)
+            asked["number"] = next(numbers)
         body = json.dumps(asked).encode()
         self.send_response(status)
+        if self.path == "/kept":
+            self.send_header("X-Accel-Expires", "1")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Request-ID", "the-backend-must-not-name-it")
