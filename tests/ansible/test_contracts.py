@@ -50,7 +50,7 @@ def test_every_rule_is_about_variables_that_there_are(name: str) -> None:
         for entry_point in yaml.safe_load(path.read_text())["argument_specs"].values():
             known |= entry_point["options"].keys()
 
-    asked = {variable.rpartition(":")[2] for variables, _ in plugin.rule for variable in variables}
+    asked = {variable.rpartition(":")[2] for variables, _ in plugin.ActionModule.rules for variable in variables}
 
     assert len(asked) > 20
     assert asked <= known
