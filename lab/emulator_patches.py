@@ -296,6 +296,17 @@ def describe_tags(original: Method, self: Any, filters: dict[str, list[str]] | N
     return original(self, filters)
 
 
+@patches(ec2.EC2Backend, "describe_nat_gateways")
+def describe_nat_gateways(original: Method, self: Any, filters: Any, nat_gateway_ids: list[str] | None) -> Any:
+    """Only those that have the tags that are asked for (EC2 API: DescribeNatGateways, filter tag:<key>)."""
+    wanted = {name.removeprefix("tag:"): values for name, values in (filters or {}).items() if name.startswith("tag:")}
+    return [
+        gateway
+        for gateway in original(self, filters, nat_gateway_ids)
+        if all({tag["key"]: tag["value"] for tag in gateway.get_tags()}.get(key) in wanted[key] for key in wanted)
+    ]
+
+
 for _direction in ("ingress", "egress"):
 
     @patches(security_groups.SecurityGroups, f"update_security_group_rule_descriptions_{_direction}")

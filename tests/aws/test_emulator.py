@@ -179,6 +179,22 @@ def test_a_rule_can_be_described_anew(aws: Aws, group: str) -> None:
     assert ec2.update_security_group_rule_descriptions_egress(**given)["Return"]
 
 
+def test_nat_gateways_are_found_by_their_tags(aws: Aws, subnets: list[str]) -> None:
+    ec2 = aws("ec2")
+    for environment in ("shop", "other"):
+        tags = [{"Key": "Environment", "Value": environment}]
+        ec2.create_nat_gateway(
+            SubnetId=subnets[0],
+            AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"],
+            TagSpecifications=[{"ResourceType": "natgateway", "Tags": tags}],
+        )
+
+    found = ec2.describe_nat_gateways(Filters=[{"Name": "tag:Environment", "Values": ["other"]}])["NatGateways"]
+
+    assert [gateway["Tags"] for gateway in found] == [[{"Key": "Environment", "Value": "other"}]]
+    assert len(ec2.describe_nat_gateways()["NatGateways"]) == 2
+
+
 def test_an_image_name_is_used_once(aws: Aws) -> None:
     [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
     aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
