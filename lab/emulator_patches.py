@@ -16,6 +16,8 @@ from typing import Any
 from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
 from moto.autoscaling.exceptions import AutoscalingClientError
+from moto.cloudfront import models as cloudfront
+from moto.cloudfront.exceptions import DistributionAlreadyExists
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.ec2 import models as ec2
@@ -206,6 +208,21 @@ def certificate(original: Method, self: Any, *arguments: Any, **options: Any) ->
     original(self, *arguments, **options)
     if self.type == "IMPORTED" and not options.get("chain"):
         self.chain = self.cert
+
+
+# --- CloudFront
+
+
+@patches(cloudfront.CloudFrontBackend, "create_distribution_with_tags")
+def create_distribution(original: Method, self: Any, distribution_config: dict[str, Any], tags: Any) -> Any:
+    """A caller reference is used once, whatever became of its distribution (CloudFront API: DistributionConfig)."""
+    used = self.__dict__.setdefault("caller_references", {})
+    reference = distribution_config["CallerReference"]
+    if reference in used:
+        raise DistributionAlreadyExists(used[reference])
+    made = original(self, distribution_config, tags)
+    used[reference] = made[0].distribution_id
+    return made
 
 
 # --- EC2

@@ -98,7 +98,6 @@ def request(acm: Any, given: dict[str, Any]) -> dict[str, Any]:
     arn = acm.request_certificate(
         DomainName=given["domain"],
         ValidationMethod="DNS",
-        IdempotencyToken="".join(char for char in given["domain"] if char.isalnum())[:32],
         **({"Tags": tag_list(given["tags"])} if given["tags"] else {}),
     )["CertificateArn"]
     until = time.monotonic() + given["timeout"]

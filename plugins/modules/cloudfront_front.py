@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list
@@ -18,7 +19,7 @@ description:
   - It does not wait until the distribution is deployed; M(aws_wait) does. One is deleted in two runs of the module,
     with M(aws_wait) between them, for it must be disabled everywhere first.
 options:
-  name: {type: str, required: true, description: Its comment and caller reference; it is found by them.}
+  name: {type: str, required: true, description: Its comment; it is found by it.}
   state:
     type: str
     choices: [present, disabled, absent]
@@ -52,7 +53,7 @@ def find(cloudfront: Any, name: str) -> Found | None:
             if summary.get("Comment") != name:
                 continue
             found: Found = cloudfront.get_distribution(Id=summary["Id"])
-            if found["Distribution"]["DistributionConfig"]["CallerReference"] == name:
+            if found["Distribution"]["DistributionConfig"]["CallerReference"].startswith(f"{name} "):
                 return found
     return None
 
@@ -115,12 +116,14 @@ def work(cloudfront: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
     name, found = given["name"], find(cloudfront, given["name"])
     if given["state"] != "present":
         return describe(end(cloudfront, given, found, changes) if found else None)
-    wanted = {**given["config"], "CallerReference": name, "Comment": name}
+    wanted = {**given["config"], "Comment": name}
     if not found:
         if changes.wanted("distribution", None, name):
+            # CloudFront takes a reference once, also after its distribution's end (CloudFront API: CreateDistribution).
+            reference = f"{name} {uuid.uuid4()}"
             found = cloudfront.create_distribution_with_tags(
                 DistributionConfigWithTags={
-                    "DistributionConfig": wanted,
+                    "DistributionConfig": {**wanted, "CallerReference": reference},
                     "Tags": {"Items": tag_list(given["tags"])},
                 }
             )

@@ -158,6 +158,11 @@ def delete(rds: Any, given: dict[str, Any], found: dict[str, Any]) -> None:
     """Start to delete the instance."""
     if found["DBInstanceStatus"] == "deleting":
         return
+    if found["DBInstanceStatus"] == "creating" and given["final_snapshot"]:
+        raise AwsError(
+            "It is still being made, and AWS takes no last snapshot of it. Wait until it is available, or set "
+            "aws_final_snapshot to false."
+        )
     if found.get("DeletionProtection"):
         rds.modify_db_instance(DBInstanceIdentifier=given["name"], DeletionProtection=False, ApplyImmediately=True)
     keep = (
@@ -188,7 +193,9 @@ def work(rds: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
                 "It exists without encryption, which cannot be changed. "
                 "Restore an encrypted copy of its snapshot under another name, or give the environment another one."
             )
-        converge(rds, given, found, changes)
+        # RDS takes no changes before; it was made with these settings.
+        if found["DBInstanceStatus"] != "creating":
+            converge(rds, given, found, changes)
     found = found or {}
     return {
         "instance": {

@@ -231,6 +231,27 @@ def test_a_command_tells_its_output_and_fails_on_an_image_that_cannot_migrate(aw
     assert answers == [("Success", False), ("Failed", True)]
 
 
+def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
+    cloudfront = aws("cloudfront")
+    origin = {
+        "Id": "balancer",
+        "DomainName": "balancer.example.com",
+        "CustomOriginConfig": {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"},
+    }
+    config = {
+        "CallerReference": "shop",
+        "Comment": "shop",
+        "Enabled": False,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": {"TargetOriginId": "balancer", "ViewerProtocolPolicy": "https-only"},
+    }
+    made = cloudfront.create_distribution(DistributionConfig=config)
+    cloudfront.delete_distribution(Id=made["Distribution"]["Id"], IfMatch=made["ETag"])
+
+    with pytest.raises(ClientError, match="DistributionAlreadyExists"):
+        cloudfront.create_distribution(DistributionConfig=config)
+
+
 def test_automatic_backups_of_a_file_system_can_be_turned_on(aws: Aws) -> None:
     identity = aws("efs").create_file_system(CreationToken="x")["FileSystemId"]
     aws("efs").put_backup_policy(FileSystemId=identity, BackupPolicy={"Status": "ENABLED"})
