@@ -133,7 +133,7 @@ NAMED: dict[str, dict[str, str]] = {
         "autoScalingGroup": "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{name}",
     },
     "cloudwatch": {
-        "alarm": "arn:aws:cloudwatch:*:*:alarm:{name}-*",
+        "alarm": "arn:aws:cloudwatch:*:*:alarm:{name}/*",
         "dashboard": "arn:aws:cloudwatch::*:dashboard/{name}",
     },
     "elasticloadbalancing": {

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -36,7 +37,11 @@ RECORD = STATE / "rehearsal.json"
 LOG = FOLDER / "emulator.log"
 REGION = "eu-west-1"
 DOMAIN = "books.example.com"
+FOREIGN_NETWORK = "10.99.0.0/16"
 START_SECONDS = 60
+
+# An interrupted playbook's module goes on to its end; some of amazon.aws's sleep for seconds between two calls.
+SETTLED_SECONDS = 6
 
 # What an operator would write into an environment's main.yml; the first is an environment as the example has it.
 COMMON: dict[str, Any] = {
@@ -65,8 +70,14 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "aws_network_cidr": "10.21.0.0/16",
         "aws_network_egress": "endpoints",
         "aws_fleet_warm_pool": 1,
+        # As the roles have it: what is deleted keeps its name for a while, and the database's last state is kept.
+        "aws_secrets_recovery_days": 7,
+        "aws_final_snapshot": True,
     },
 }
+
+# What an environment's end leaves for a while, or for good: a last snapshot, secrets that can be restored.
+KEPT = {"brought": (":snapshot:", ":secret:")}
 
 
 @dataclass
@@ -131,6 +142,11 @@ def began_together(result: Result) -> str:
     return ""
 
 
+def interrupted(result: Result) -> str:
+    """It ended in the middle of its work."""
+    return "" if result.code and result.mutating and "Traceback" not in result.text else f"exit {result.code}"
+
+
 def refused(*words: str) -> Check:
     """It failed and said why."""
 
@@ -188,9 +204,10 @@ class Rehearsal:
             aws_secret_access_key="testing",  # noqa: S106 (the emulator takes any)
         )
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The calls since they were last asked for."""
-        request = urllib.request.Request(f"{self.endpoint}/_emulator/requests", method="DELETE")
+    def calls(self, keep: bool = False) -> list[dict[str, Any]]:
+        """The calls since they were last asked for; whether to tell of them again."""
+        method = "GET" if keep else "DELETE"
+        request = urllib.request.Request(f"{self.endpoint}/_emulator/requests", method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             calls: list[dict[str, Any]] = json.load(answer)
         return calls
@@ -200,31 +217,55 @@ class Rehearsal:
         smoke = f"{self.endpoint}/_emulator/front/{environment}"
         return ["-i", str(FOLDER / "inventories" / environment / "hosts.yml"), "-e", f"aws_fleet_smoke_url={smoke}"]
 
-    def play(self, playbook: str, environment: str, *options: str) -> Result:
-        """Run a playbook for an environment."""
+    def play(self, playbook: str, environment: str, *options: str, stop_after: int = 0) -> Result:
+        """Run a playbook for an environment; interrupt it after so many calls that change something."""
         self.calls()
         began = time.monotonic()
         environ = {key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}
-        done = subprocess.run(
+        process = subprocess.Popen(
             [VENV / "bin" / "ansible-playbook", *self.arguments(environment), f"playbooks/{playbook}.yml", *options],
             cwd=ROOT,
             env={**environ, **self.env, "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
+        if stop_after:
+            threading.Thread(target=self.interrupt, args=(process, stop_after), daemon=True).start()
+        text, _ = process.communicate()
         seconds = time.monotonic() - began
-        recap = re.search(r"changed=(\d+).*failed=(\d+)", done.stdout)
+        if stop_after:
+            self.settle()
+        recap = re.search(r"changed=(\d+).*failed=(\d+)", text)
         changed, failed = (int(recap[1]), int(recap[2])) if recap else (0, 1)
-        return Result(done.returncode, changed, failed, seconds, self.calls(), done.stdout + done.stderr)
+        return Result(process.returncode, changed, failed, seconds, self.calls(), text)
 
-    def step(self, name: str, check: Check, playbook: str, environment: str, *options: str) -> Result:
+    def interrupt(self, process: subprocess.Popen[str], after: int) -> None:
+        """Press Ctrl-C, so to speak, once there were so many calls that change something."""
+        while process.poll() is None:
+            if sum(call["mutating"] for call in self.calls(keep=True)) >= after:
+                process.send_signal(signal.SIGINT)
+                return
+            time.sleep(0.05)
+
+    def settle(self) -> None:
+        """Wait until there are no calls any more."""
+        seen, since = -1, time.monotonic()
+        while time.monotonic() - since < SETTLED_SECONDS:
+            if seen != (now := len(self.calls(keep=True))):
+                seen, since = now, time.monotonic()
+            time.sleep(0.2)
+
+    def step(
+        self, name: str, check: Check, playbook: str, environment: str, *options: str, stop_after: int = 0
+    ) -> Result:
         """Run a playbook, confirmed beforehand, and hold it to what it must have done.
 
         Raises:
             LabError: it did something else.
         """
-        result = self.play(playbook, environment, "-e", "confirm=true", *options)
+        result = self.play(playbook, environment, "-e", "confirm=true", *options, stop_after=stop_after)
         problem = check(result)
         self.rows.append((name, result, problem))
         self.recorded[name] = result.calls
@@ -288,8 +329,10 @@ def single(rehearsal: Rehearsal) -> None:
     silent = ("-e", f"aws_fleet_image={second}", "-e", nobody)
     rehearsal.step("shop: release 1.1, silent at the door, goes back", told, "aws-release", "shop", *silent)
     serves(rehearsal, "shop", "1.0")
+    forgotten = launch(rehearsal, broken, Name="shop-migrate", Environment="shop")
     rehearsal.step("shop: release 1.1", well, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
     serves(rehearsal, "shop", "1.1")
+    ended(rehearsal, forgotten)
     told = refused("Release 1.2", "was not deployed", "serves as before")
     rehearsal.step("shop: bad release 1.2 goes back", told, "aws-release", "shop", "-e", f"aws_fleet_image={bad}")
     serves(rehearsal, "shop", "1.1")
@@ -307,6 +350,12 @@ def side_by_side(rehearsal: Rehearsal) -> None:
     """Two more environments, made in other ways and removed; the first is not touched."""
     first = f"aws_fleet_image={rehearsal.images['1.0']}"
     others = [name for name in ENVIRONMENTS if name != "shop"]
+    # Each is taken up by the one after it, the last by what creates the rest.
+    for count in (10, 20, 30):
+        rehearsal.step(
+            f"brought: create, interrupted after {count} changes", interrupted, "aws", "brought", "-e", first,
+            stop_after=count,
+        )  # fmt: skip
     for name in others:
         made = rehearsal.step(f"{name}: create", well, "aws", name, "-e", first)
         if name == "academy" and any(call["service"] == "iam" for call in made.calls):
@@ -317,8 +366,29 @@ def side_by_side(rehearsal: Rehearsal) -> None:
     for name in others:
         rehearsal.step(f"{name}: destroy", well, "aws-destroy", name)
         rehearsal.step(f"{name}: destroy again", unchanged, "aws-destroy", name)
-        leaves_nothing(rehearsal, name)
+        leaves_nothing(rehearsal, name, *KEPT.get(name, ()))
+    once_more(rehearsal)
     rehearsal.step("shop: untouched by the others' end", unchanged, "aws", "shop")
+
+
+def once_more(rehearsal: Rehearsal) -> None:
+    """An environment that was destroyed is made again by its old name, of its last snapshot and with other ways out."""
+    [snapshot] = rehearsal.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    options = (
+        *("-e", f"aws_fleet_image={rehearsal.images['1.0']}"),
+        *("-e", f"aws_data_restore_snapshot={snapshot['DBSnapshotIdentifier']}"),
+        *("-e", "aws_network_egress=nat", "-e", json.dumps({"aws_network_nat_per_zone": True})),
+    )
+    rehearsal.step("brought: create once more, from the last snapshot", well, "aws", "brought", *options)
+    # RDS takes some settings of an instance from a snapshot once it is there.
+    rehearsal.step("brought: set what a restored database lacks", well, "aws", "brought", *options)
+    rehearsal.step("brought: create again", unchanged, "aws", "brought", *options)
+    zones = {gateway["SubnetId"] for gateway in gateways(rehearsal, "brought")}
+    if len(zones) != 2:
+        raise LabError(f"rehearsal: brought has NAT gateways in {len(zones)} zones, not in each of 2.")
+    rehearsal.step("brought: destroy once more", well, "aws-destroy", "brought", *options)
+    rehearsal.step("brought: destroy again", unchanged, "aws-destroy", "brought", *options)
+    leaves_nothing(rehearsal, "brought", *KEPT["brought"])
 
 
 def end(rehearsal: Rehearsal) -> None:
@@ -326,6 +396,29 @@ def end(rehearsal: Rehearsal) -> None:
     rehearsal.step("shop: destroy", well, "aws-destroy", "shop")
     rehearsal.step("shop: destroy again", unchanged, "aws-destroy", "shop")
     leaves_nothing(rehearsal, "shop")
+    foreign = [{"Name": "cidr-block", "Values": [FOREIGN_NETWORK]}]
+    if not rehearsal.client("ec2").describe_vpcs(Filters=foreign)["Vpcs"]:
+        raise LabError("rehearsal: somebody else's VPC, which was called shop too, was removed.")
+
+
+def launch(rehearsal: Rehearsal, image: str, **tags: str) -> str:
+    """An instance that something was interrupted with."""
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    [made] = rehearsal.client("ec2").run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": listed}]
+    )["Instances"]
+    return str(made["InstanceId"])
+
+
+def ended(rehearsal: Rehearsal, instance: str) -> None:
+    """An instance has been ended.
+
+    Raises:
+        LabError: it runs.
+    """
+    [found] = rehearsal.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
+    if (state := found["Instances"][0]["State"]["Name"]) != "terminated":
+        raise LabError(f"rehearsal: the instance of a migration that was interrupted is {state}.")
 
 
 def serves(rehearsal: Rehearsal, environment: str, release: str) -> None:
@@ -356,21 +449,30 @@ def note_state(rehearsal: Rehearsal, environment: str) -> None:
     (STATES / f"{environment}.json").write_bytes(done.stdout)
 
 
-def leaves_nothing(rehearsal: Rehearsal, environment: str) -> None:
-    """Nothing bears the environment's tag any more.
+def gateways(rehearsal: Rehearsal, environment: str) -> list[dict[str, Any]]:
+    """The NAT gateways of an environment that are there."""
+    wanted = [
+        {"Name": "tag:Environment", "Values": [environment]},
+        {"Name": "state", "Values": ["pending", "available"]},
+    ]
+    found: list[dict[str, Any]] = rehearsal.client("ec2").describe_nat_gateways(Filters=wanted)["NatGateways"]
+    return found
+
+
+def leaves_nothing(rehearsal: Rehearsal, environment: str, *kept: str) -> None:
+    """Nothing bears the environment's tag any more, but what is kept by its kind in ARNs.
 
     Raises:
         LabError: something does.
     """
     # What has ended is listed for a while yet, as on AWS: instances, their disks, NAT gateways.
-    ended = (":instance/", ":volume/", ":natgateway/")
+    ended = (":instance/", ":volume/", ":natgateway/", *kept)
     left = [arn for arn in tagged(rehearsal, environment) if not any(kind in arn for kind in ended)]
     ec2, tag = rehearsal.client("ec2"), {"Name": "tag:Environment", "Values": [environment]}
     running = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     for reservation in ec2.describe_instances(Filters=[tag, running])["Reservations"]:
         left += [instance["InstanceId"] for instance in reservation["Instances"]]
-    there = {"Name": "state", "Values": ["pending", "available"]}
-    left += [gateway["NatGatewayId"] for gateway in ec2.describe_nat_gateways(Filters=[tag, there])["NatGateways"]]
+    left += [gateway["NatGatewayId"] for gateway in gateways(rehearsal, environment)]
     if left:
         raise LabError(f"rehearsal: {environment} was destroyed and left {', '.join(left)}.")
 
@@ -453,6 +555,9 @@ def prepare(rehearsal: Rehearsal) -> None:
         )["ImageId"]
     ec2.terminate_instances(InstanceIds=[builder["InstanceId"]])
     rehearsal.client("route53").create_hosted_zone(Name="example.com.", CallerReference="rehearsal")
+    # Somebody else's, which an environment of the same name must leave alone.
+    named = [{"ResourceType": "vpc", "Tags": [{"Key": "Name", "Value": "shop"}]}]
+    ec2.create_vpc(CidrBlock=FOREIGN_NETWORK, TagSpecifications=named)
     rehearsal.client("iam").create_instance_profile(InstanceProfileName="LabInstanceProfile")
     write_certificate()
     for name, variables in ENVIRONMENTS.items():
