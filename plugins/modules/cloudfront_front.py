@@ -6,8 +6,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list, within
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -56,19 +55,6 @@ def find(cloudfront: Any, name: str) -> Found | None:
             if found["Distribution"]["DistributionConfig"]["CallerReference"].startswith(f"{name} "):
                 return found
     return None
-
-
-def within(wanted: Any, present: Any) -> bool:
-    """Whether everything that is wanted is there; lists in any order."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(within(value, present.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(present, list)
-            and len(wanted) == len(present)
-            and all(any(within(one, other) for other in present) for one in wanted)
-        )
-    return bool(wanted == present)
 
 
 def merged(present: Any, wanted: Any) -> Any:
@@ -145,17 +131,17 @@ def work(cloudfront: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "cloudfront",
+        about="Distribution {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
             "config": {"type": "dict", "default": {}},
             "tags": {"type": "dict", "default": {}},
         },
-        supports_check_mode=True,
     )
-    cloudfront = module.client("cloudfront")
-    run(module, f"Distribution {module.params['name']}", lambda changes: work(cloudfront, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -219,7 +218,10 @@ def main() -> None:
     }  # fmt: skip
     settings |= {name: {"type": "int"} for name in ("storage_gib", "storage_max_gib", "backup_days")}
     settings |= {name: {"type": "bool"} for name in ("multi_az", "deletion_protection")}
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "rds",
+        about="Database {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -236,10 +238,7 @@ def main() -> None:
                 ["engine_version", "instance_class", "storage_gib", "master_user", "subnet_group", "security_groups"],
             )
         ],
-        supports_check_mode=True,
     )
-    rds = module.client("rds")
-    run(module, f"Database {module.params['name']}", lambda changes: work(rds, module.params, changes))
 
 
 if __name__ == "__main__":

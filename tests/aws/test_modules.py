@@ -32,7 +32,7 @@ def test_documentation_says_what_the_module_takes(
     def stop(**options: Any) -> None:
         raise Stopped(options)
 
-    monkeypatch.setattr(modules[name], "AnsibleAWSModule", stop)
+    monkeypatch.setattr(sys.modules["ansible.module_utils.bookstore_aws"], "AnsibleAWSModule", stop)
     with pytest.raises(Stopped) as stopped:
         modules[name].main()
     given = stopped.value.args[0]
