@@ -31,7 +31,8 @@ from moto.elbv2.exceptions import ValidationError as ElbValidationError
 from moto.rds import models as rds
 from moto.rds.exceptions import DBParameterGroupNotFoundError, InvalidParameterCombination
 from moto.ssm import models as ssm, responses as ssm_responses
-from moto.wafv2 import responses as waf_responses
+from moto.wafv2 import models as waf, responses as waf_responses
+from moto.wafv2.exceptions import WAFv2ClientError
 
 Method = Callable[..., Any]
 
@@ -197,6 +198,26 @@ def list_resources_for_web_acl(_original: None, self: Any) -> str:
     """What a web ACL protects (AWS WAFV2 API: ListResourcesForWebACL)."""
     acl = self.wafv2_backend.wacls.get(json.loads(self.body)["WebACLArn"])
     return json.dumps({"ResourceArns": list(dict.fromkeys(acl.associated_resources)) if acl else []})
+
+
+class UnavailableEntity(WAFv2ClientError):
+    """WAF does not know yet what was made a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "WAFUnavailableEntityException",
+            "AWS WAF couldn't retrieve a resource that you specified. Retry your request.",
+        )
+
+
+@patches(waf.WAFV2Backend, "associate_web_acl")
+def associate_web_acl(original: Method, self: Any, web_acl_arn: str, resource_arn: str) -> None:
+    """A new web ACL is not known everywhere at once (AWS WAFV2 API: AssociateWebACL, WAFUnavailableEntityException)."""
+    acl = self.wacls.get(web_acl_arn)
+    if acl and not hasattr(acl, "known"):
+        acl.known = True
+        raise UnavailableEntity
+    original(self, web_acl_arn, resource_arn)
 
 
 # --- ACM

@@ -231,6 +231,21 @@ def test_a_command_tells_its_output_and_fails_on_an_image_that_cannot_migrate(aw
     assert answers == [("Success", False), ("Failed", True)]
 
 
+def test_a_new_web_acl_is_known_after_a_while(aws: Aws) -> None:
+    seen = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "shop"}
+    waf = aws("wafv2")
+    arn = waf.create_web_acl(Name="shop", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=seen)[
+        "Summary"
+    ]["ARN"]
+    balancer = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:loadbalancer/app/shop/0123456789abcdef"
+
+    with pytest.raises(ClientError, match="WAFUnavailableEntityException"):
+        waf.associate_web_acl(WebACLArn=arn, ResourceArn=balancer)
+    waf.associate_web_acl(WebACLArn=arn, ResourceArn=balancer)
+
+    assert waf.list_resources_for_web_acl(WebACLArn=arn)["ResourceArns"] == [balancer]
+
+
 def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
     cloudfront = aws("cloudfront")
     origin = {
