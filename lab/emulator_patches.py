@@ -30,6 +30,8 @@ from moto.elbv2 import models as elb
 from moto.elbv2.exceptions import ValidationError as ElbValidationError
 from moto.rds import models as rds
 from moto.rds.exceptions import DBParameterGroupNotFoundError, InvalidParameterCombination
+from moto.secretsmanager import models as secrets
+from moto.secretsmanager.exceptions import InvalidRequestException
 from moto.ssm import models as ssm, responses as ssm_responses
 from moto.wafv2 import models as waf, responses as waf_responses
 from moto.wafv2.exceptions import WAFv2ClientError
@@ -229,6 +231,19 @@ def certificate(original: Method, self: Any, *arguments: Any, **options: Any) ->
     original(self, *arguments, **options)
     if self.type == "IMPORTED" and not options.get("chain"):
         self.chain = self.cert
+
+
+# --- Secrets Manager
+
+
+@patches(secrets.SecretsManagerBackend, "get_secret_value")
+def get_secret_value(original: Method, self: Any, secret_id: str, *arguments: Any, **options: Any) -> Any:
+    """A deleted secret says so in words that Ansible's lookup knows (Secrets Manager API: GetSecretValue)."""
+    if self._is_valid_identifier(secret_id) and self.secrets[secret_id].is_deleted():
+        raise InvalidRequestException(
+            "You can't perform this operation on the secret because it was marked for deletion."
+        )
+    return original(self, secret_id, *arguments, **options)
 
 
 # --- CloudFront

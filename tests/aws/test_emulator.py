@@ -246,6 +246,20 @@ def test_a_new_web_acl_is_known_after_a_while(aws: Aws) -> None:
     assert waf.list_resources_for_web_acl(WebACLArn=arn)["ResourceArns"] == [balancer]
 
 
+def test_a_deleted_secret_keeps_its_name_and_says_that_it_can_be_restored(aws: Aws) -> None:
+    manager = aws("secretsmanager")
+    manager.create_secret(Name="shop/store", SecretString="{}")
+    manager.delete_secret(SecretId="shop/store", RecoveryWindowInDays=7)
+
+    with pytest.raises(ClientError, match="marked for deletion"):
+        manager.get_secret_value(SecretId="shop/store")
+    with pytest.raises(ClientError, match="already exists"):
+        manager.create_secret(Name="shop/store", SecretString="{}")
+    manager.restore_secret(SecretId="shop/store")
+
+    assert manager.get_secret_value(SecretId="shop/store")["SecretString"] == "{}"
+
+
 def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
     cloudfront = aws("cloudfront")
     origin = {
