@@ -133,7 +133,7 @@ NAMED: dict[str, dict[str, str]] = {
         "autoScalingGroup": "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/{name}",
     },
     "cloudwatch": {
-        "alarm": "arn:aws:cloudwatch:*:*:alarm:{name}-*",
+        "alarm": "arn:aws:cloudwatch:*:*:alarm:{name}/*",
         "dashboard": "arn:aws:cloudwatch::*:dashboard/{name}",
     },
     "elasticloadbalancing": {
@@ -246,13 +246,14 @@ def own_calls() -> Iterator[dict[str, str]]:
 
 
 def services(tree: ast.AST) -> set[str]:
-    """The services that a program has clients of: client("rds"), clients("rds")."""
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    """The services that a program has clients of: clients("rds"), run(work, "rds")."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {
-        str(node.args[0].value)
+        str(argument.value)
         for node in calls
-        if isinstance(node.args[0], ast.Constant)
-        and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("client", "clients")
+        if getattr(node.func, "id", "") in ("clients", "run")
+        for argument in node.args
+        if isinstance(argument, ast.Constant)
     }
 
 

@@ -222,7 +222,7 @@ def watch(name: str) -> State:
     """The alarms and whom they tell."""
     topics = [topic["TopicArn"] for topic in every("sns", "list_topics", "Topics")]
     return {
-        "alarms": every("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{name}-"),
+        "alarms": every("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{name}/"),
         "topics": [arn for arn in topics if arn.rpartition(":")[2].startswith(f"{name}-")],
         "log_groups": every("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"/{name}/"),
     }

@@ -16,6 +16,8 @@ from typing import Any
 from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
 from moto.autoscaling.exceptions import AutoscalingClientError
+from moto.cloudfront import models as cloudfront
+from moto.cloudfront.exceptions import DistributionAlreadyExists
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.ec2 import models as ec2
@@ -28,8 +30,11 @@ from moto.elbv2 import models as elb
 from moto.elbv2.exceptions import ValidationError as ElbValidationError
 from moto.rds import models as rds
 from moto.rds.exceptions import DBParameterGroupNotFoundError, InvalidParameterCombination
+from moto.secretsmanager import models as secrets
+from moto.secretsmanager.exceptions import InvalidRequestException
 from moto.ssm import models as ssm, responses as ssm_responses
-from moto.wafv2 import responses as waf_responses
+from moto.wafv2 import models as waf, responses as waf_responses
+from moto.wafv2.exceptions import WAFv2ClientError
 
 Method = Callable[..., Any]
 
@@ -197,6 +202,26 @@ def list_resources_for_web_acl(_original: None, self: Any) -> str:
     return json.dumps({"ResourceArns": list(dict.fromkeys(acl.associated_resources)) if acl else []})
 
 
+class UnavailableEntity(WAFv2ClientError):
+    """WAF does not know yet what was made a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "WAFUnavailableEntityException",
+            "AWS WAF couldn't retrieve a resource that you specified. Retry your request.",
+        )
+
+
+@patches(waf.WAFV2Backend, "associate_web_acl")
+def associate_web_acl(original: Method, self: Any, web_acl_arn: str, resource_arn: str) -> None:
+    """A new web ACL is not known everywhere at once (AWS WAFV2 API: AssociateWebACL, WAFUnavailableEntityException)."""
+    acl = self.wacls.get(web_acl_arn)
+    if acl and not hasattr(acl, "known"):
+        acl.known = True
+        raise UnavailableEntity
+    original(self, web_acl_arn, resource_arn)
+
+
 # --- ACM
 
 
@@ -206,6 +231,34 @@ def certificate(original: Method, self: Any, *arguments: Any, **options: Any) ->
     original(self, *arguments, **options)
     if self.type == "IMPORTED" and not options.get("chain"):
         self.chain = self.cert
+
+
+# --- Secrets Manager
+
+
+@patches(secrets.SecretsManagerBackend, "get_secret_value")
+def get_secret_value(original: Method, self: Any, secret_id: str, *arguments: Any, **options: Any) -> Any:
+    """A deleted secret says so in words that Ansible's lookup knows (Secrets Manager API: GetSecretValue)."""
+    if self._is_valid_identifier(secret_id) and self.secrets[secret_id].is_deleted():
+        raise InvalidRequestException(
+            "You can't perform this operation on the secret because it was marked for deletion."
+        )
+    return original(self, secret_id, *arguments, **options)
+
+
+# --- CloudFront
+
+
+@patches(cloudfront.CloudFrontBackend, "create_distribution_with_tags")
+def create_distribution(original: Method, self: Any, distribution_config: dict[str, Any], tags: Any) -> Any:
+    """A caller reference is used once, whatever became of its distribution (CloudFront API: DistributionConfig)."""
+    used = self.__dict__.setdefault("caller_references", {})
+    reference = distribution_config["CallerReference"]
+    if reference in used:
+        raise DistributionAlreadyExists(used[reference])
+    made = original(self, distribution_config, tags)
+    used[reference] = made[0].distribution_id
+    return made
 
 
 # --- EC2
@@ -294,6 +347,17 @@ def describe_tags(original: Method, self: Any, filters: dict[str, list[str]] | N
     if filters and filters.get("resource-type") == ["natgateway"]:
         filters = {**filters, "resource-type": ["nat-gateway"]}
     return original(self, filters)
+
+
+@patches(ec2.EC2Backend, "describe_nat_gateways")
+def describe_nat_gateways(original: Method, self: Any, filters: Any, nat_gateway_ids: list[str] | None) -> Any:
+    """Only those that have the tags that are asked for (EC2 API: DescribeNatGateways, filter tag:<key>)."""
+    wanted = {name.removeprefix("tag:"): values for name, values in (filters or {}).items() if name.startswith("tag:")}
+    return [
+        gateway
+        for gateway in original(self, filters, nat_gateway_ids)
+        if all({tag["key"]: tag["value"] for tag in gateway.get_tags()}.get(key) in wanted[key] for key in wanted)
+    ]
 
 
 for _direction in ("ingress", "egress"):

@@ -6,244 +6,40 @@ step it is asked what it must have done: changed nothing, sent no mutating call,
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
 import time
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import boto3
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from lab.settings import ROOT, STATE, VENV, LabError
+from lab.rehearsal_account import (
+    ENVIRONMENTS,
+    FOLDER,
+    FOREIGN_NETWORK,
+    HEAD,
+    KEPT,
+    RECORD,
+    Rehearsal,
+    down,
+    prepare,
+    record,
+    start,
+    stop,
+)
+from lab.rehearsal_checks import (
+    began_together,
+    ended,
+    gateways,
+    interrupted,
+    launch,
+    leaves_nothing,
+    note_state,
+    only_looked,
+    refused,
+    serves,
+    unchanged,
+    well,
+)
+from lab.settings import ROOT, LabError
 from lab.shell import say
-
-FOLDER = STATE / "rehearsal"
-STATES = FOLDER / "states"
-RECORD = STATE / "rehearsal.json"
-LOG = FOLDER / "emulator.log"
-REGION = "eu-west-1"
-DOMAIN = "books.example.com"
-START_SECONDS = 60
-
-# What an operator would write into an environment's main.yml; the first is an environment as the example has it.
-COMMON: dict[str, Any] = {
-    "aws_region": REGION,
-    "aws_network_zones": [f"{REGION}a", f"{REGION}b"],
-    # The emulator is quick; nobody wants the last secrets and pauses of a rehearsal.
-    "aws_wait_delay": 0.2,
-    "aws_secrets_recovery_days": 0,
-    "aws_fleet_checkpoint_seconds": 0,
-    "aws_fleet_smoke_delay": 0,
-    "aws_final_snapshot": False,
-}
-ENVIRONMENTS: dict[str, dict[str, Any]] = {
-    "shop": {"aws_edge_tls": "acm", "aws_edge_domain": DOMAIN, "aws_edge_zone": "example.com"},
-    "academy": {
-        "aws_edge_tls": "cloudfront",
-        "aws_network_vpc": "default",
-        "aws_identity_instance_profile": "LabInstanceProfile",
-    },
-    "brought": {
-        "aws_edge_tls": "imported",
-        "aws_edge_domain": "brought.example.org",
-        "aws_edge_certificate_file": str(FOLDER / "certificate.pem"),
-        "aws_edge_certificate_key_file": str(FOLDER / "certificate-key.pem"),
-        "aws_edge_waf": True,
-        "aws_network_cidr": "10.21.0.0/16",
-        "aws_network_egress": "endpoints",
-        "aws_fleet_warm_pool": 1,
-    },
-}
-
-
-@dataclass
-class Result:
-    """What a playbook did.
-
-    Attributes:
-        code: how it ended.
-        changed, failed: tasks, by Ansible's count.
-        seconds: how long it took.
-        calls: of AWS's API, in their order.
-        text: what it printed.
-    """
-
-    code: int
-    changed: int
-    failed: int
-    seconds: float
-    calls: list[dict[str, Any]]
-    text: str
-
-    @property
-    def mutating(self) -> list[str]:
-        """The calls that change something."""
-        return [f"{call['service']}:{call['operation']}" for call in self.calls if call["mutating"]]
-
-
-Check = Callable[[Result], str]
-
-
-def well(result: Result) -> str:
-    """It succeeded."""
-    return "" if result.code == 0 else "failed"
-
-
-def unchanged(result: Result) -> str:
-    """It succeeded, changed nothing and sent nothing that could have."""
-    if result.code or result.changed or result.mutating:
-        return f"changed={result.changed}, calls {result.mutating}, exit {result.code}; expected none"
-    return ""
-
-
-def only_looked(result: Result) -> str:
-    """It succeeded, told of changes, and made none."""
-    if result.code or not result.changed or result.mutating:
-        return (
-            f"changed={result.changed}, calls {result.mutating}, exit {result.code}; expected changes told and no calls"
-        )
-    return ""
-
-
-def began_together(result: Result) -> str:
-    """It succeeded, and what takes AWS minutes had begun before anything was awaited.
-
-    The database takes the longest; then the NAT gateway and the certificate, which the module or the next step awaits.
-    """
-    order = [call["operation"] for call in result.calls]
-    slow = [order.index(name) for name in ("CreateDBInstance", "CreateFileSystem", "CreateNatGateway")]
-    first = order.index("CreateLoadBalancer")
-    if result.code or slow != sorted(slow) or slow[-1] > first or "DescribeMountTargets" not in order[first:]:
-        return f"exit {result.code}; database, covers, NAT gateway and balancer began at calls {slow} and {first}"
-    return ""
-
-
-def refused(*words: str) -> Check:
-    """It failed and said why."""
-
-    def check(result: Result) -> str:
-        text = " ".join(result.text.split())
-        lacking = [word for word in words if word not in text]
-        return "" if result.code and not lacking else f"exit {result.code}, did not say {lacking}"
-
-    return check
-
-
-@dataclass
-class Rehearsal:
-    """A running emulator and what is done on it.
-
-    Attributes:
-        port: where the emulator listens.
-        process: its process id.
-        images: AMIs by their release.
-        rows: what was done, for the table.
-        recorded: calls of all steps, by step.
-    """
-
-    port: int
-    process: int
-    images: dict[str, str] = field(default_factory=dict)
-    rows: list[tuple[str, Result, str]] = field(default_factory=list)
-    recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def endpoint(self) -> str:
-        """The emulator's address."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What points boto3 at the emulator, and keeps it from looking or retrying elsewhere."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_MAX_ATTEMPTS": "2",
-        }
-
-    def client(self, service: str) -> Any:
-        """A client of the emulator."""
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.endpoint,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106 (the emulator takes any)
-        )
-
-    def calls(self) -> list[dict[str, Any]]:
-        """The calls since they were last asked for."""
-        request = urllib.request.Request(f"{self.endpoint}/_emulator/requests", method="DELETE")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            calls: list[dict[str, Any]] = json.load(answer)
-        return calls
-
-    def arguments(self, environment: str) -> list[str]:
-        """What ansible-playbook needs for an environment."""
-        smoke = f"{self.endpoint}/_emulator/front/{environment}"
-        return ["-i", str(FOLDER / "inventories" / environment / "hosts.yml"), "-e", f"aws_fleet_smoke_url={smoke}"]
-
-    def play(self, playbook: str, environment: str, *options: str) -> Result:
-        """Run a playbook for an environment."""
-        self.calls()
-        began = time.monotonic()
-        environ = {key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}
-        done = subprocess.run(
-            [VENV / "bin" / "ansible-playbook", *self.arguments(environment), f"playbooks/{playbook}.yml", *options],
-            cwd=ROOT,
-            env={**environ, **self.env, "ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        seconds = time.monotonic() - began
-        recap = re.search(r"changed=(\d+).*failed=(\d+)", done.stdout)
-        changed, failed = (int(recap[1]), int(recap[2])) if recap else (0, 1)
-        return Result(done.returncode, changed, failed, seconds, self.calls(), done.stdout + done.stderr)
-
-    def step(self, name: str, check: Check, playbook: str, environment: str, *options: str) -> Result:
-        """Run a playbook, confirmed beforehand, and hold it to what it must have done.
-
-        Raises:
-            LabError: it did something else.
-        """
-        result = self.play(playbook, environment, "-e", "confirm=true", *options)
-        problem = check(result)
-        self.rows.append((name, result, problem))
-        self.recorded[name] = result.calls
-        print(row(name, result, problem), flush=True)
-        if problem:
-            log = FOLDER / "failed.log"
-            log.write_text(result.text)
-            raise LabError(f"rehearsal, {name}: {problem}. What it printed is in {log.relative_to(ROOT)}.")
-        return result
-
-
-HEAD = f"{'step':<46} {'seconds':>7} {'changed':>7} {'failed':>6} {'calls':>6} {'mutating':>8}"
-
-
-def row(name: str, result: Result, problem: str) -> str:
-    """A line of the table."""
-    end = f"   {problem[:120]}" if problem else ""
-    counts = f"{result.changed:>7} {result.failed:>6} {len(result.calls):>6} {len(result.mutating):>8}"
-    return f"{name:<46} {result.seconds:>7.1f} {counts}{end}"
 
 
 def rehearse() -> None:
@@ -288,8 +84,10 @@ def single(rehearsal: Rehearsal) -> None:
     silent = ("-e", f"aws_fleet_image={second}", "-e", nobody)
     rehearsal.step("shop: release 1.1, silent at the door, goes back", told, "aws-release", "shop", *silent)
     serves(rehearsal, "shop", "1.0")
+    forgotten = launch(rehearsal, broken, Name="shop-migrate", Environment="shop")
     rehearsal.step("shop: release 1.1", well, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
     serves(rehearsal, "shop", "1.1")
+    ended(rehearsal, forgotten)
     told = refused("Release 1.2", "was not deployed", "serves as before")
     rehearsal.step("shop: bad release 1.2 goes back", told, "aws-release", "shop", "-e", f"aws_fleet_image={bad}")
     serves(rehearsal, "shop", "1.1")
@@ -307,6 +105,12 @@ def side_by_side(rehearsal: Rehearsal) -> None:
     """Two more environments, made in other ways and removed; the first is not touched."""
     first = f"aws_fleet_image={rehearsal.images['1.0']}"
     others = [name for name in ENVIRONMENTS if name != "shop"]
+    # Each is taken up by the one after it, the last by what creates the rest.
+    for count in (10, 20, 30):
+        rehearsal.step(
+            f"brought: create, interrupted after {count} changes", interrupted, "aws", "brought", "-e", first,
+            stop_after=count,
+        )  # fmt: skip
     for name in others:
         made = rehearsal.step(f"{name}: create", well, "aws", name, "-e", first)
         if name == "academy" and any(call["service"] == "iam" for call in made.calls):
@@ -317,8 +121,29 @@ def side_by_side(rehearsal: Rehearsal) -> None:
     for name in others:
         rehearsal.step(f"{name}: destroy", well, "aws-destroy", name)
         rehearsal.step(f"{name}: destroy again", unchanged, "aws-destroy", name)
-        leaves_nothing(rehearsal, name)
+        leaves_nothing(rehearsal, name, *KEPT.get(name, ()))
+    once_more(rehearsal)
     rehearsal.step("shop: untouched by the others' end", unchanged, "aws", "shop")
+
+
+def once_more(rehearsal: Rehearsal) -> None:
+    """An environment that was destroyed is made again by its old name, of its last snapshot and with other ways out."""
+    [snapshot] = rehearsal.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    options = (
+        *("-e", f"aws_fleet_image={rehearsal.images['1.0']}"),
+        *("-e", f"aws_data_restore_snapshot={snapshot['DBSnapshotIdentifier']}"),
+        *("-e", "aws_network_egress=nat", "-e", json.dumps({"aws_network_nat_per_zone": True})),
+    )
+    rehearsal.step("brought: create once more, from the last snapshot", well, "aws", "brought", *options)
+    # RDS takes some settings of an instance from a snapshot once it is there.
+    rehearsal.step("brought: set what a restored database lacks", well, "aws", "brought", *options)
+    rehearsal.step("brought: create again", unchanged, "aws", "brought", *options)
+    zones = {gateway["SubnetId"] for gateway in gateways(rehearsal, "brought")}
+    if len(zones) != 2:
+        raise LabError(f"rehearsal: brought has NAT gateways in {len(zones)} zones, not in each of 2.")
+    rehearsal.step("brought: destroy once more", well, "aws-destroy", "brought", *options)
+    rehearsal.step("brought: destroy again", unchanged, "aws-destroy", "brought", *options)
+    leaves_nothing(rehearsal, "brought", *KEPT["brought"])
 
 
 def end(rehearsal: Rehearsal) -> None:
@@ -326,174 +151,6 @@ def end(rehearsal: Rehearsal) -> None:
     rehearsal.step("shop: destroy", well, "aws-destroy", "shop")
     rehearsal.step("shop: destroy again", unchanged, "aws-destroy", "shop")
     leaves_nothing(rehearsal, "shop")
-
-
-def serves(rehearsal: Rehearsal, environment: str, release: str) -> None:
-    """Every instance of the group is of a release, and there are as many as at first.
-
-    Raises:
-        LabError: some are not, or their number is another.
-    """
-    groups = rehearsal.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[environment])
-    [group] = groups["AutoScalingGroups"]
-    ids = [instance["InstanceId"] for instance in group["Instances"]]
-    found = rehearsal.client("ec2").describe_instances(InstanceIds=ids)["Reservations"]
-    images = {instance["ImageId"] for reservation in found for instance in reservation["Instances"]}
-    if images != {rehearsal.images[release]} or len(ids) != 2 or group["DesiredCapacity"] != 2:
-        raise LabError(f"rehearsal: {environment} has {len(ids)} instances of {images}, not 2 of release {release}.")
-
-
-def note_state(rehearsal: Rehearsal, environment: str) -> None:
-    """Write what was made, for tests/aws/test_state.py and docs/architecture.py."""
-    STATES.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [VENV / "bin" / "python", "-m", "lab.aws_state", environment],
-        cwd=ROOT,
-        env={**{key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}, **rehearsal.env},
-        check=True,
-        capture_output=True,
-    )
-    (STATES / f"{environment}.json").write_bytes(done.stdout)
-
-
-def leaves_nothing(rehearsal: Rehearsal, environment: str) -> None:
-    """Nothing bears the environment's tag any more.
-
-    Raises:
-        LabError: something does.
-    """
-    # What has ended is listed for a while yet, as on AWS: instances, their disks, NAT gateways.
-    ended = (":instance/", ":volume/", ":natgateway/")
-    left = [arn for arn in tagged(rehearsal, environment) if not any(kind in arn for kind in ended)]
-    ec2, tag = rehearsal.client("ec2"), {"Name": "tag:Environment", "Values": [environment]}
-    running = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
-    for reservation in ec2.describe_instances(Filters=[tag, running])["Reservations"]:
-        left += [instance["InstanceId"] for instance in reservation["Instances"]]
-    there = {"Name": "state", "Values": ["pending", "available"]}
-    left += [gateway["NatGatewayId"] for gateway in ec2.describe_nat_gateways(Filters=[tag, there])["NatGateways"]]
-    if left:
-        raise LabError(f"rehearsal: {environment} was destroyed and left {', '.join(left)}.")
-
-
-def tagged(rehearsal: Rehearsal, environment: str) -> list[str]:
-    """Everything that bears an environment's tag."""
-    pages = (
-        rehearsal.client("resourcegroupstaggingapi")
-        .get_paginator("get_resources")
-        .paginate(TagFilters=[{"Key": "Environment", "Values": [environment]}])
-    )
-    return [entry["ResourceARN"] for page in pages for entry in page["ResourceTagMappingList"]]
-
-
-def start() -> Rehearsal:
-    """Start the emulator.
-
-    Raises:
-        LabError: it does not answer.
-    """
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with LOG.open("w") as log:
-        process = subprocess.Popen(
-            [VENV / "bin" / "python", "-m", "lab.emulator", "--port", str(port)],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    rehearsal = Rehearsal(port, process.pid)
-    (FOLDER / "emulator.pid").write_text(str(process.pid))
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            rehearsal.calls()
-            return rehearsal
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                raise LabError(f"The emulator of AWS does not answer; see {LOG.relative_to(ROOT)}.") from None
-            time.sleep(0.1)
-
-
-def stop(process: int) -> None:
-    """End the emulator."""
-    try:
-        os.kill(process, signal.SIGTERM)
-    except ProcessLookupError:
-        return
-
-
-def down() -> None:
-    """End what a rehearsal with KEEP=1 left: the emulator and its record."""
-    pid = FOLDER / "emulator.pid"
-    if pid.exists():
-        command = Path(f"/proc/{pid.read_text()}/cmdline")
-        # A number that another process has by now is left alone.
-        if command.exists() and b"lab.emulator" in command.read_bytes():
-            stop(int(pid.read_text()))
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    RECORD.unlink(missing_ok=True)
-
-
-def prepare(rehearsal: Rehearsal) -> None:
-    """What an account has before: images, a domain's zone, a given profile and certificate; and the inventories."""
-    ec2 = rehearsal.client("ec2")
-    base = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
-    [builder] = ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"]
-    # 1.2 never becomes healthy and 1.3 cannot migrate: see lab/emulator_patches.py.
-    further = {"1.2": {"emulator:unhealthy": "true"}, "1.3": {"emulator:migration-fails": "true"}}
-    for release in ("1.0", "1.1", "1.2", "1.3"):
-        tags = {"Release": release, "Result": "good", **further.get(release, {})}
-        tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
-        rehearsal.images[release] = ec2.create_image(
-            InstanceId=builder["InstanceId"],
-            Name=f"bookstore-{release}",
-            TagSpecifications=[{"ResourceType": "image", "Tags": tag_list}],
-        )["ImageId"]
-    ec2.terminate_instances(InstanceIds=[builder["InstanceId"]])
-    rehearsal.client("route53").create_hosted_zone(Name="example.com.", CallerReference="rehearsal")
-    rehearsal.client("iam").create_instance_profile(InstanceProfileName="LabInstanceProfile")
-    write_certificate()
-    for name, variables in ENVIRONMENTS.items():
-        folder = FOLDER / "inventories" / name
-        (folder / "group_vars" / "all").mkdir(parents=True)
-        shutil.copy(ROOT / "inventories" / "aws" / "hosts.yml", folder)
-        (folder / "group_vars" / "all" / "00_shared").symlink_to(ROOT / "group_vars" / "aws")
-        text = json.dumps({"aws_environment": name, **COMMON, **variables}, indent=2)
-        (folder / "group_vars" / "all" / "main.yml").write_text(text)
-
-
-def write_certificate() -> None:
-    """A certificate as an operator would bring it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brought.example.org")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=90))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("brought.example.org")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (FOLDER / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (FOLDER / "certificate-key.pem").write_bytes(pem)
-
-
-def record(rehearsal: Rehearsal) -> None:
-    """Write where the emulator is and what it holds."""
-    facts = {
-        "endpoint": rehearsal.endpoint,
-        "region": REGION,
-        "environment": "shop",
-        "env": rehearsal.env,
-        "args": " ".join([*rehearsal.arguments("shop"), "-e", "confirm=true"]),
-        "calls": str(FOLDER / "calls.json"),
-    }
-    RECORD.write_text(json.dumps(facts, indent=2) + "\n")
+    foreign = [{"Name": "cidr-block", "Values": [FOREIGN_NETWORK]}]
+    if not rehearsal.client("ec2").describe_vpcs(Filters=foreign)["Vpcs"]:
+        raise LabError("rehearsal: somebody else's VPC, which was called shop too, was removed.")

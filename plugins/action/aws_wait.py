@@ -11,9 +11,10 @@ import boto3
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError as ConnectError, HTTPClientError
 
 Clients = Callable[[str], Any]
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,24 @@ KINDS: dict[str, Callable[[Clients, Mapping[str, Any]], Look]] = {
 }  # fmt: skip
 
 
+def look_at(clients: Clients, entry: Mapping[str, Any]) -> Look:
+    """Look at a resource. A network that fails for a moment is no reason to give up what takes half an hour.
+
+    Raises:
+        WaitError: AWS does not know the credentials any more.
+    """
+    try:
+        return KINDS[entry["kind"]](clients, entry)
+    except (ConnectError, HTTPClientError):
+        return Look("AWS does not answer")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in EXPIRED:
+            raise
+        raise WaitError(
+            "Your credentials have expired: get new ones, then run the playbook again to go on waiting."
+        ) from None
+
+
 def wait(
     clients: Clients,
     entries: list[dict[str, Any]],
@@ -197,7 +216,7 @@ def wait(
     while True:
         for entry in list(waiting):
             name = f"{entry['kind'].replace('_', ' ')} {entry['id'].rpartition(':')[2]}"
-            look = KINDS[entry["kind"]](clients, entry)
+            look = look_at(clients, entry)
             if seen.get(name) != look.state:
                 tell(f"  {time.monotonic() - began:5.0f} s  {name}: {look.state}")
                 seen[name] = look.state

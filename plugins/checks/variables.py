@@ -13,7 +13,7 @@ import difflib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -246,6 +246,13 @@ class Rules(list[tuple[tuple[str, ...], Rule]]):
 
 
 # What rules are made of.
+
+
+def nearest(value: Any, choices: Sequence[Any]) -> Any:
+    """The choice that was most likely meant."""
+    if all(isinstance(choice, int) for choice in choices) and str(value).lstrip("-").isdigit():
+        return min(choices, key=lambda choice: abs(choice - int(value)))
+    return next(iter(difflib.get_close_matches(str(value), list(map(str, choices)), 1, 0.0)))
 
 
 def network_exists(variable: str, network: str) -> Iterator[Problem]:

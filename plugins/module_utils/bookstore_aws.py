@@ -21,6 +21,9 @@ MENDS = {
 }
 
 
+Work = Callable[..., dict[str, Any]]
+
+
 class AwsError(Exception):
     """Something that the operator can mend. Its text names the thing, what is wrong with it and the mend."""
 
@@ -48,11 +51,20 @@ class Changes:
         return before != after and self.wanted(what, before, after)
 
 
-def run(module: AnsibleAWSModule, what: str, work: Callable[[Changes], dict[str, Any]]) -> None:
-    """Do a module's work and tell Ansible of it; errors in one line, never a traceback."""
-    changes = Changes(module.check_mode)
+def run(work: Work, *services: str, about: str, argument_spec: dict[str, Any], **options: Any) -> None:
+    """Do a module's work and tell Ansible of it; errors in one line, never a traceback.
+
+    Args:
+        work: is given a client for each service, the module's parameters and its changes; returns facts.
+        services: of AWS.
+        about: what errors begin with; parameters in braces.
+        argument_spec: the module's options.
+        options: what else Ansible asks of a module.
+    """
+    module = AnsibleAWSModule(argument_spec=argument_spec, supports_check_mode=True, **options)
+    changes, what = Changes(module.check_mode), about.format(**module.params)
     try:
-        facts = work(changes)
+        facts = work(*map(module.client, services), module.params, changes)
     except AwsError as error:
         module.fail_json(msg=f"{what}: {error}")
     except ClientError as error:
@@ -64,6 +76,19 @@ def run(module: AnsibleAWSModule, what: str, work: Callable[[Changes], dict[str,
     except BotoCoreError as error:
         module.fail_json(msg=f"{what}: {error}")
     module.exit_json(changed=bool(changes.after), diff={"before": changes.before, "after": changes.after}, **facts)
+
+
+def within(wanted: Any, present: Any) -> bool:
+    """Whether everything that is wanted is there. AWS adds what was left out, and keeps no list's order."""
+    if isinstance(wanted, dict):
+        return isinstance(present, dict) and all(within(value, present.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(present, list)
+            and len(wanted) == len(present)
+            and all(any(within(one, other) for other in present) for one in wanted)
+        )
+    return bool(wanted == present)
 
 
 def tag_list(tags: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, run, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
 module: acm_dns_certificate
@@ -98,7 +97,6 @@ def request(acm: Any, given: dict[str, Any]) -> dict[str, Any]:
     arn = acm.request_certificate(
         DomainName=given["domain"],
         ValidationMethod="DNS",
-        IdempotencyToken="".join(char for char in given["domain"] if char.isalnum())[:32],
         **({"Tags": tag_list(given["tags"])} if given["tags"] else {}),
     )["CertificateArn"]
     until = time.monotonic() + given["timeout"]
@@ -138,7 +136,11 @@ def work(acm: Any, route53: Any, given: dict[str, Any], changes: Changes) -> dic
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "acm",
+        "route53",
+        about="Certificate for {domain}",
         argument_spec={
             "domain": {"type": "str", "required": True},
             "zone": {"type": "str"},
@@ -148,11 +150,6 @@ def main() -> None:
             "delay": {"type": "float", "default": 2},
         },
         required_if=[("state", "present", ["zone"])],
-        supports_check_mode=True,
-    )
-    acm, route53 = module.client("acm"), module.client("route53")
-    run(
-        module, f"Certificate for {module.params['domain']}", lambda changes: work(acm, route53, module.params, changes)
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.bookstore_aws import Changes, missing, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible.module_utils.bookstore_aws import Changes, missing, run, within
 
 DOCUMENTATION = r"""
 module: asg_group
@@ -163,7 +162,7 @@ def policies(scaling: Any, given: dict[str, Any], changes: Changes) -> None:
     }
     for policy, config in given["policies"].items():
         now = found.pop(policy, None)
-        if not covers(config, now) and changes.wanted(f"policy {policy}", now, config):
+        if not within(config, now) and changes.wanted(f"policy {policy}", now, config):
             scaling.put_scaling_policy(
                 AutoScalingGroupName=name,
                 PolicyName=policy,
@@ -173,13 +172,6 @@ def policies(scaling: Any, given: dict[str, Any], changes: Changes) -> None:
     for policy in found:
         if changes.wanted(f"policy {policy}", "present", None):
             scaling.delete_policy(AutoScalingGroupName=name, PolicyName=policy)
-
-
-def covers(wanted: Any, now: Any) -> bool:
-    """Whether everything that is wanted is there; AWS adds what was left out."""
-    if isinstance(wanted, dict):
-        return isinstance(now, dict) and all(covers(value, now.get(key)) for key, value in wanted.items())
-    return bool(wanted == now)
 
 
 def warm_pool(scaling: Any, given: dict[str, Any], changes: Changes) -> None:
@@ -218,7 +210,10 @@ def work(scaling: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "autoscaling",
+        about="Auto Scaling group {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -237,10 +232,7 @@ def main() -> None:
             "tags": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ["launch_template", "version", "subnets", "min_size", "max_size"])],
-        supports_check_mode=True,
     )
-    scaling = module.client("autoscaling")
-    run(module, f"Auto Scaling group {module.params['name']}", lambda changes: work(scaling, module.params, changes))
 
 
 if __name__ == "__main__":

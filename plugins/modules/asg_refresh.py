@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
 module: asg_refresh
@@ -104,7 +103,10 @@ def work(scaling: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "autoscaling",
+        about="Auto Scaling group {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "launch_template": {"type": "str", "required": True},
@@ -114,10 +116,7 @@ def main() -> None:
             "warmup": {"type": "int", "default": 120},
             "alarms": {"type": "list", "elements": "str", "default": []},
         },
-        supports_check_mode=True,
     )
-    scaling = module.client("autoscaling")
-    run(module, f"Auto Scaling group {module.params['name']}", lambda changes: work(scaling, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
-from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list, within
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -18,7 +18,7 @@ description:
   - It does not wait until the distribution is deployed; M(aws_wait) does. One is deleted in two runs of the module,
     with M(aws_wait) between them, for it must be disabled everywhere first.
 options:
-  name: {type: str, required: true, description: Its comment and caller reference; it is found by them.}
+  name: {type: str, required: true, description: Its comment; it is found by it.}
   state:
     type: str
     choices: [present, disabled, absent]
@@ -52,22 +52,9 @@ def find(cloudfront: Any, name: str) -> Found | None:
             if summary.get("Comment") != name:
                 continue
             found: Found = cloudfront.get_distribution(Id=summary["Id"])
-            if found["Distribution"]["DistributionConfig"]["CallerReference"] == name:
+            if found["Distribution"]["DistributionConfig"]["CallerReference"].startswith(f"{name} "):
                 return found
     return None
-
-
-def within(wanted: Any, present: Any) -> bool:
-    """Whether everything that is wanted is there; lists in any order."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(within(value, present.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(present, list)
-            and len(wanted) == len(present)
-            and all(any(within(one, other) for other in present) for one in wanted)
-        )
-    return bool(wanted == present)
 
 
 def merged(present: Any, wanted: Any) -> Any:
@@ -115,12 +102,14 @@ def work(cloudfront: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
     name, found = given["name"], find(cloudfront, given["name"])
     if given["state"] != "present":
         return describe(end(cloudfront, given, found, changes) if found else None)
-    wanted = {**given["config"], "CallerReference": name, "Comment": name}
+    wanted = {**given["config"], "Comment": name}
     if not found:
         if changes.wanted("distribution", None, name):
+            # CloudFront takes a reference once, also after its distribution's end (CloudFront API: CreateDistribution).
+            reference = f"{name} {uuid.uuid4()}"
             found = cloudfront.create_distribution_with_tags(
                 DistributionConfigWithTags={
-                    "DistributionConfig": wanted,
+                    "DistributionConfig": {**wanted, "CallerReference": reference},
                     "Tags": {"Items": tag_list(given["tags"])},
                 }
             )
@@ -142,17 +131,17 @@ def work(cloudfront: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "cloudfront",
+        about="Distribution {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
             "config": {"type": "dict", "default": {}},
             "tags": {"type": "dict", "default": {}},
         },
-        supports_check_mode=True,
     )
-    cloudfront = module.client("cloudfront")
-    run(module, f"Distribution {module.params['name']}", lambda changes: work(cloudfront, module.params, changes))
 
 
 if __name__ == "__main__":

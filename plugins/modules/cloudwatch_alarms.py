@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.bookstore_aws import Changes, run, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible.module_utils.bookstore_aws import Changes, run, tag_list, within
 
 DOCUMENTATION = r"""
 module: cloudwatch_alarms
@@ -35,15 +34,6 @@ RETURN = r"""# """
 Alarm = dict[str, Any]
 
 
-def within(wanted: Any, present: Any) -> bool:
-    """Whether everything that is wanted is there."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(within(value, present.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(present, list) and len(wanted) == len(present) and all(map(within, wanted, present))
-    return bool(wanted == present)
-
-
 def work(cloudwatch: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
     """Put the alarms that differ and delete those that are not wanted."""
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=given["prefix"])
@@ -65,16 +55,16 @@ def work(cloudwatch: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "cloudwatch",
+        about="Alarms {prefix}…",
         argument_spec={
             "prefix": {"type": "str", "required": True},
             "alarms": {"type": "dict", "default": {}},
             "tags": {"type": "dict", "default": {}},
         },
-        supports_check_mode=True,
     )
-    cloudwatch = module.client("cloudwatch")
-    run(module, f"Alarms {module.params['prefix']}…", lambda changes: work(cloudwatch, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, code, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -59,16 +58,16 @@ def work(cloudwatch: Any, given: dict[str, Any], changes: Changes) -> dict[str, 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "cloudwatch",
+        about="Dashboard {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "body": {"type": "dict", "default": {}},
         },
-        supports_check_mode=True,
     )
-    cloudwatch = module.client("cloudwatch")
-    run(module, f"Dashboard {module.params['name']}", lambda changes: work(cloudwatch, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
 module: ec2_prefix_list_info
@@ -42,9 +41,12 @@ def work(ec2: Any, given: dict[str, Any], _changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True)
-    ec2 = module.client("ec2")
-    run(module, f"Prefix list {module.params['name']}", lambda changes: work(ec2, module.params, changes))
+    run(
+        work,
+        "ec2",
+        about="Prefix list {name}",
+        argument_spec={"name": {"type": "str", "required": True}},
+    )
 
 
 if __name__ == "__main__":

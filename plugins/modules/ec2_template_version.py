@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -95,7 +94,10 @@ def work(ec2: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "ec2",
+        about="Launch template {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -104,10 +106,7 @@ def main() -> None:
             "tags": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ["label", "data"])],
-        supports_check_mode=True,
     )
-    ec2 = module.client("ec2")
-    run(module, f"Launch template {module.params['name']}", lambda changes: work(ec2, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -211,7 +210,10 @@ def work(efs: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "efs",
+        about="File system {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -224,10 +226,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 300},
             "delay": {"type": "float", "default": 2},
         },
-        supports_check_mode=True,
     )
-    efs = module.client("efs")
-    run(module, f"File system {module.params['name']}", lambda changes: work(efs, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -119,7 +118,10 @@ def work(elb: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "elbv2",
+        about="Target group {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -134,10 +136,7 @@ def main() -> None:
             "tags": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ["vpc"])],
-        supports_check_mode=True,
     )
-    elb = module.client("elbv2")
-    run(module, f"Target group {module.params['name']}", lambda changes: work(elb, module.params, changes))
 
 
 if __name__ == "__main__":

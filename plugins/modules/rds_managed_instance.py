@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import AwsError, Changes, code, missing, run, tag_dict, tag_list
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.exceptions import ClientError
 
 DOCUMENTATION = r"""
@@ -158,6 +157,11 @@ def delete(rds: Any, given: dict[str, Any], found: dict[str, Any]) -> None:
     """Start to delete the instance."""
     if found["DBInstanceStatus"] == "deleting":
         return
+    if found["DBInstanceStatus"] == "creating" and given["final_snapshot"]:
+        raise AwsError(
+            "It is still being made, and AWS takes no last snapshot of it. Wait until it is available, or set "
+            "aws_final_snapshot to false."
+        )
     if found.get("DeletionProtection"):
         rds.modify_db_instance(DBInstanceIdentifier=given["name"], DeletionProtection=False, ApplyImmediately=True)
     keep = (
@@ -188,7 +192,9 @@ def work(rds: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
                 "It exists without encryption, which cannot be changed. "
                 "Restore an encrypted copy of its snapshot under another name, or give the environment another one."
             )
-        converge(rds, given, found, changes)
+        # RDS takes no changes before; it was made with these settings.
+        if found["DBInstanceStatus"] != "creating":
+            converge(rds, given, found, changes)
     found = found or {}
     return {
         "instance": {
@@ -212,7 +218,10 @@ def main() -> None:
     }  # fmt: skip
     settings |= {name: {"type": "int"} for name in ("storage_gib", "storage_max_gib", "backup_days")}
     settings |= {name: {"type": "bool"} for name in ("multi_az", "deletion_protection")}
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "rds",
+        about="Database {name}",
         argument_spec={
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -229,10 +238,7 @@ def main() -> None:
                 ["engine_version", "instance_class", "storage_gib", "master_user", "subnet_group", "security_groups"],
             )
         ],
-        supports_check_mode=True,
     )
-    rds = module.client("rds")
-    run(module, f"Database {module.params['name']}", lambda changes: work(rds, module.params, changes))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import Changes, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
 module: ssm_run
@@ -52,17 +51,17 @@ def work(ssm: Any, given: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "ssm",
+        about="Command on {instance}",
         argument_spec={
             "instance": {"type": "str", "required": True},
             "script": {"type": "str", "required": True},
             "comment": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 1800},
         },
-        supports_check_mode=True,
     )
-    ssm = module.client("ssm")
-    run(module, f"Command on {module.params['instance']}", lambda changes: work(ssm, module.params, changes))
 
 
 if __name__ == "__main__":

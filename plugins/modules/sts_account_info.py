@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import Changes, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 DOCUMENTATION = r"""
 module: sts_account_info
@@ -35,9 +34,12 @@ def work(sts: Any, _given: dict[str, Any], _changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(argument_spec={}, supports_check_mode=True)
-    sts = module.client("sts")
-    run(module, "Account", lambda changes: work(sts, module.params, changes))
+    run(
+        work,
+        "sts",
+        about="Account",
+        argument_spec={},
+    )
 
 
 if __name__ == "__main__":

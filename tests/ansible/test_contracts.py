@@ -50,10 +50,19 @@ def test_every_rule_is_about_variables_that_there_are(name: str) -> None:
         for entry_point in yaml.safe_load(path.read_text())["argument_specs"].values():
             known |= entry_point["options"].keys()
 
-    asked = {variable.rpartition(":")[2] for variables, _ in plugin.rule for variable in variables}
+    asked = {variable.rpartition(":")[2] for variables, _ in plugin.ActionModule.rules for variable in variables}
 
     assert len(asked) > 20
     assert asked <= known
+
+
+@pytest.mark.parametrize("name", ["main", "absent"])
+def test_no_environment_takes_anothers_alarms_for_its_own(name: str) -> None:
+    tasks = yaml.safe_load((ROOT / "roles" / "aws-watch" / "tasks" / f"{name}.yml").read_text())
+    [prefix] = [task["cloudwatch_alarms"]["prefix"] for task in tasks if "cloudwatch_alarms" in task]
+
+    # "shop-" would be what the alarms of an environment shop-2 begin with as well.
+    assert not re.fullmatch(r"\{\{ aws_watch_name \}\}[a-z0-9-]*", prefix)
 
 
 def test_nginx_lets_go_of_a_connection_before_the_store_does(gunicorn: dict[str, Any]) -> None:

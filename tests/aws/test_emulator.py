@@ -179,6 +179,22 @@ def test_a_rule_can_be_described_anew(aws: Aws, group: str) -> None:
     assert ec2.update_security_group_rule_descriptions_egress(**given)["Return"]
 
 
+def test_nat_gateways_are_found_by_their_tags(aws: Aws, subnets: list[str]) -> None:
+    ec2 = aws("ec2")
+    for environment in ("shop", "other"):
+        tags = [{"Key": "Environment", "Value": environment}]
+        ec2.create_nat_gateway(
+            SubnetId=subnets[0],
+            AllocationId=ec2.allocate_address(Domain="vpc")["AllocationId"],
+            TagSpecifications=[{"ResourceType": "natgateway", "Tags": tags}],
+        )
+
+    found = ec2.describe_nat_gateways(Filters=[{"Name": "tag:Environment", "Values": ["other"]}])["NatGateways"]
+
+    assert [gateway["Tags"] for gateway in found] == [[{"Key": "Environment", "Value": "other"}]]
+    assert len(ec2.describe_nat_gateways()["NatGateways"]) == 2
+
+
 def test_an_image_name_is_used_once(aws: Aws) -> None:
     [made] = aws("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
     aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
@@ -213,6 +229,56 @@ def test_a_command_tells_its_output_and_fails_on_an_image_that_cannot_migrate(aw
         answers.append((answer["Status"], bool(answer["StandardErrorContent"])))
 
     assert answers == [("Success", False), ("Failed", True)]
+
+
+def test_a_new_web_acl_is_known_after_a_while(aws: Aws) -> None:
+    seen = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "shop"}
+    waf = aws("wafv2")
+    arn = waf.create_web_acl(Name="shop", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=seen)[
+        "Summary"
+    ]["ARN"]
+    balancer = f"arn:aws:elasticloadbalancing:{REGION}:123456789012:loadbalancer/app/shop/0123456789abcdef"
+
+    with pytest.raises(ClientError, match="WAFUnavailableEntityException"):
+        waf.associate_web_acl(WebACLArn=arn, ResourceArn=balancer)
+    waf.associate_web_acl(WebACLArn=arn, ResourceArn=balancer)
+
+    assert waf.list_resources_for_web_acl(WebACLArn=arn)["ResourceArns"] == [balancer]
+
+
+def test_a_deleted_secret_keeps_its_name_and_says_that_it_can_be_restored(aws: Aws) -> None:
+    manager = aws("secretsmanager")
+    manager.create_secret(Name="shop/store", SecretString="{}")
+    manager.delete_secret(SecretId="shop/store", RecoveryWindowInDays=7)
+
+    with pytest.raises(ClientError, match="marked for deletion"):
+        manager.get_secret_value(SecretId="shop/store")
+    with pytest.raises(ClientError, match="already exists"):
+        manager.create_secret(Name="shop/store", SecretString="{}")
+    manager.restore_secret(SecretId="shop/store")
+
+    assert manager.get_secret_value(SecretId="shop/store")["SecretString"] == "{}"
+
+
+def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
+    cloudfront = aws("cloudfront")
+    origin = {
+        "Id": "balancer",
+        "DomainName": "balancer.example.com",
+        "CustomOriginConfig": {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"},
+    }
+    config = {
+        "CallerReference": "shop",
+        "Comment": "shop",
+        "Enabled": False,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": {"TargetOriginId": "balancer", "ViewerProtocolPolicy": "https-only"},
+    }
+    made = cloudfront.create_distribution(DistributionConfig=config)
+    cloudfront.delete_distribution(Id=made["Distribution"]["Id"], IfMatch=made["ETag"])
+
+    with pytest.raises(ClientError, match="DistributionAlreadyExists"):
+        cloudfront.create_distribution(DistributionConfig=config)
 
 
 def test_automatic_backups_of_a_file_system_can_be_turned_on(aws: Aws) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.rds.models import rds_backends
 
 from tests.ansible.conftest import BIN, ROOT
-from tests.aws.conftest import MODULES
+from tests.aws.conftest import MODULES, REGION
 
 Run = Callable[..., tuple[Any, dict[str, Any]]]
 Aws = Callable[[str], Any]
@@ -30,7 +32,7 @@ def test_documentation_says_what_the_module_takes(
     def stop(**options: Any) -> None:
         raise Stopped(options)
 
-    monkeypatch.setattr(modules[name], "AnsibleAWSModule", stop)
+    monkeypatch.setattr(sys.modules["ansible.module_utils.bookstore_aws"], "AnsibleAWSModule", stop)
     with pytest.raises(Stopped) as stopped:
         modules[name].main()
     given = stopped.value.args[0]
@@ -130,6 +132,21 @@ def test_a_protected_database_is_deleted_with_its_last_snapshot(
     assert again.after == {}
 
 
+def test_a_database_that_is_still_being_made_is_left_alone(
+    run: Run, aws: Aws, subnets: list[str], group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = database(aws, subnets, group)
+    run("rds_managed_instance", "rds", **given)
+    monkeypatch.setattr(rds_backends[DEFAULT_ACCOUNT_ID][REGION].databases["shop"], "status", "creating")
+
+    changes, facts = run("rds_managed_instance", "rds", **given | {"multi_az": True})
+    with pytest.raises(Exception, match=r"no last snapshot .* Wait until it is available"):
+        run("rds_managed_instance", "rds", name="shop", state="absent", final_snapshot="last")
+
+    assert changes.after == {}
+    assert facts["instance"]["status"] == "creating"
+
+
 def test_a_database_can_begin_with_a_snapshot(run: Run, aws: Aws, subnets: list[str], group: str) -> None:
     given = database(aws, subnets, group)
     run("rds_managed_instance", "rds", **given)
@@ -204,6 +221,21 @@ def test_a_certificate_is_asked_for_once_and_its_record_goes_with_it(run: Run, a
     run("acm_dns_certificate", *services, **given, state="absent")
     assert records() == []
     assert aws("acm").list_certificates()["CertificateSummaryList"] == []
+
+
+def test_each_certificate_is_one_of_its_own_also_within_an_hour(run: Run, aws: Aws) -> None:
+    aws("route53").create_hosted_zone(Name="example.com.", CallerReference="x")
+    services = ("acm", "route53")
+    given = {"domain": "books.example.com", "zone": "example.com", "tags": {"Environment": "shop"}, "delay": 0}
+    _, first = run("acm_dns_certificate", *services, **given)
+    _, other = run("acm_dns_certificate", *services, **given | {"tags": {"Environment": "other"}})
+    run("acm_dns_certificate", *services, **given, state="absent")
+
+    _, again = run("acm_dns_certificate", *services, **given)
+
+    arns = [facts["certificate"]["arn"] for facts in (first, other, again)]
+    assert len(set(arns)) == 3
+    assert aws("acm").describe_certificate(CertificateArn=arns[2])
 
 
 def test_a_zone_that_is_not_there_is_named(run: Run) -> None:
@@ -429,6 +461,10 @@ def test_a_distribution_is_disabled_before_it_is_deleted(run: Run, aws: Aws) -> 
     assert gone.after
     assert again.after == {}
     assert facts["distribution"]["id"] == ""
+
+    made, facts = run("cloudfront_front", "cloudfront", name="shop", config=front())
+    assert made.after
+    assert facts["distribution"]["id"]
 
 
 def test_the_account_is_told_without_asking_iam(run: Run) -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.ansible.conftest import ROOT, load
 
@@ -79,6 +80,29 @@ def test_patience_ends_and_names_what_is_left(aws_wait: ModuleType) -> None:
 
     with pytest.raises(aws_wait.WaitError, match=r"Not ready after -1 s: database shop.*Run the playbook again"):
         wait(aws_wait, account, timeout=-1)
+
+
+def test_a_network_that_fails_for_a_moment_is_waited_out(aws_wait: ModuleType) -> None:
+    class Shaky(Account):
+        def _next(self, what: str) -> str:
+            state = super()._next(what)
+            if state == "gone":
+                raise EndpointConnectionError(endpoint_url="https://rds.example")
+            return state
+
+    facts, told, _ = wait(aws_wait, Shaky(database=["gone", "available"], distribution=["Deployed"]))
+
+    assert facts["database"]["host"] == "db.example"
+    assert "AWS does not answer" in told[0]
+
+
+def test_expired_credentials_are_said_with_the_mend(aws_wait: ModuleType) -> None:
+    class Expired(Account):
+        def _next(self, what: str) -> str:
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "expired"}}, "DescribeDBInstances")
+
+    with pytest.raises(aws_wait.WaitError, match=r"have expired: get new ones, then run the playbook again"):
+        wait(aws_wait, Expired())
 
 
 def test_every_kind_is_documented(aws_wait: ModuleType) -> None:
