@@ -5,7 +5,6 @@ import json
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-
 numbers = itertools.count(1)
 
 
