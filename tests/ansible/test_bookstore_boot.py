@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from tests.ansible.conftest import ROOT, load
 
+PROGRAM = ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/store-AbCdEf"
 GOOD = {"secret_arn": ARN, "region": "eu-west-1", "database_host": "db.internal"}
 SECRET = {"SECRET_KEY": "4f9c1d7e2ab84c3fa6d05e9b7c81f2d3", "DB_PASS": "correct $horse#1"}
@@ -25,7 +26,7 @@ SECRET = {"SECRET_KEY": "4f9c1d7e2ab84c3fa6d05e9b7c81f2d3", "DB_PASS": "correct 
 
 @pytest.fixture(scope="module")
 def boot() -> ModuleType:
-    return load(ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py")
+    return load(PROGRAM)
 
 
 @pytest.fixture
@@ -136,6 +137,13 @@ def test_a_secret_that_does_not_exist_is_refused(boot: ModuleType, secrets_manag
         boot.fetch_secret({"secret_arn": ARN})
 
 
+def test_an_image_without_boto3_says_what_it_lacks(boot: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(boot.Refused, match=r"is in Secrets Manager, and this image was baked without boto3"):
+        boot.fetch_secret({"secret_arn": ARN})
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -214,7 +222,47 @@ def test_a_database_that_does_not_answer_is_named(boot: ModuleType) -> None:
         boot.reach("nowhere.invalid", 3306)
 
 
-def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "understood"),
+    [
+        (200, b'{"status": "healthy"}', {"status": "healthy"}),
+        (503, b'{"schema": "different"}', {"schema": "different"}),
+        (500, b"<h1>Internal Server Error</h1>", {}),
+        (200, b"[]", {}),
+        (503, b"", {}),
+    ],
+)
+def test_an_answer_that_says_nothing_is_asked_for_again(
+    boot: ModuleType, status: int, body: bytes, understood: dict[str, str]
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert boot.ready(server.server_port) == understood
+        server.shutdown()
+
+    assert boot.ready(9) == {}
+
+
+def test_a_secret_that_vanished_is_named_by_its_step(boot: ModuleType, tmp_path: Path) -> None:
+    image = boot.Image("r1", "bookstore:r1", [], {}, {}, tmp_path, [], "", 60, 3, 40)
+
+    with pytest.raises(boot.Refused, match=r"^secret: .*none.json does not exist"):
+        boot.renew(image, {"database_host": "db", "secret_file": str(tmp_path / "none.json")})
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[dict[str, Any]], subprocess.CompletedProcess[str]]:
+    """The program as the unit runs it, on some user data."""
     description = {
         "release": "r1",
         "image": "bookstore:r1",
@@ -229,18 +277,19 @@ def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Pat
         "stop_timeout": 40,
     }
     (tmp_path / "container.json").write_text(json.dumps(description))
-    (tmp_path / "user-data.json").write_text(json.dumps({**GOOD, "release": "r2"}))
 
-    ended = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py",
-            f"--user-data={tmp_path / 'user-data.json'}",
-            f"--container={tmp_path / 'container.json'}",
-        ],
-        capture_output=True,
-        text=True,
-    )
+    def run(user_data: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "user-data.json").write_text(json.dumps(user_data))
+        given = [f"--user-data={tmp_path / 'user-data.json'}", f"--container={tmp_path / 'container.json'}"]
+        return subprocess.run([sys.executable, PROGRAM, *given], capture_output=True, text=True)
+
+    return run
+
+
+def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(
+    program: Callable[[dict[str, Any]], subprocess.CompletedProcess[str]],
+) -> None:
+    ended = program({**GOOD, "release": "r2"})
 
     # EX_CONFIG, which the unit does not start again after.
     assert ended.returncode == 78
@@ -248,4 +297,18 @@ def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Pat
         'bookstore-boot: FAILED at user data: "release" is r2, and this image holds r1. '
         "This is not tried again until the cause is mended."
     ]
+    assert ended.stderr == ""
+
+
+def test_what_nobody_thought_of_is_one_line_too(
+    program: Callable[[dict[str, Any]], subprocess.CompletedProcess[str]],
+) -> None:
+    if Path("/run/bookstore").exists():
+        pytest.skip("this machine is a clone of the golden image")
+
+    ended = program({"trial": True})
+
+    # Where the folder in memory is missing; EX_TEMPFAIL, so the unit is started again.
+    assert ended.returncode == 75
+    assert "FAILED: [Errno 2] No such file or directory: '/run/bookstore/environment.part'." in ended.stdout
     assert ended.stderr == ""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import http.client
 import json
 import os
 import re
@@ -80,17 +81,24 @@ def tell(text: str) -> None:
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
-    """Tell how long a step took, or name it in its failure.
+def named(name: str) -> Iterator[None]:
+    """Name a step in its failure.
 
     Raises:
         BootError, Refused: as the step raised them, with its name.
     """
-    began = time.monotonic()
     try:
         yield
     except BootError as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """The same, and tell how long it took."""
+    began = time.monotonic()
+    with named(name):
+        yield
     tell(f"{name}: done in {time.monotonic() - began:.2f} s")
 
 
@@ -142,7 +150,7 @@ class Metadata:
             if error.code == 404:
                 raise Refused("this instance was given none; the launch template must name the database") from None
             raise BootError(f"the instance's metadata answered {error.code}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise BootError(f"the instance's metadata at {self.url} does not answer ({_reason(error)})") from None
 
 
@@ -266,8 +274,14 @@ def _from_file(name: str) -> str:
 
 def _from_secrets_manager(arn: str) -> str:
     # Here, because a clone that reads its secret from a file does without.
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise Refused(
+            f'{arn} is in Secrets Manager, and this image was baked without boto3; give "secret_file", or bake it with '
+            "the metadata service as golden_image_user_data"
+        ) from None
 
     try:
         client = boto3.client("secretsmanager", region_name=arn.split(":")[3])
@@ -459,14 +473,16 @@ class Store:
 
 
 def ready(port: int) -> dict[str, Any]:
-    """What a container answers at /ready; nothing where it does not."""
+    """What a container answers at /ready; nothing where it does not, or where it is no JSON object."""
     try:
-        answer: dict[str, Any] = json.loads(_http("GET", f"http://127.0.0.1:{port}/ready", {}))
-    except urllib.error.HTTPError as error:
-        answer = json.loads(error.read() or b"{}")
-    except (OSError, ValueError):
-        answer = {}
-    return answer
+        try:
+            body = _http("GET", f"http://127.0.0.1:{port}/ready", {})
+        except urllib.error.HTTPError as error:
+            body = error.read()
+        answer = json.loads(body)
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def systemctl(verb: str, unit: str) -> None:
@@ -599,7 +615,9 @@ def renew(image: Image, data: Mapping[str, Any]) -> bool:
     """Fetch the secret again and write the environment; tell whether it changed."""
     if data.get("trial"):
         return False
-    text = environment_text(environment(image, data, fetch_secret(data)))
+    with named("secret"):
+        secret = fetch_secret(data)
+    text = environment_text(environment(image, data, secret))
     if text == (RUN / "environment").read_text():
         return False
     write_private(RUN / "environment", text)
@@ -616,7 +634,8 @@ def refresh(options: Options) -> None:
     store = Store(image)
     if not store.live_color():
         return
-    data = check_user_data(read_user_data(options.user_data))
+    with named("user data"):
+        data = check_user_data(read_user_data(options.user_data))
     before = (RUN / "environment").read_text()
     if not renew(image, data):
         return
@@ -663,6 +682,10 @@ def main() -> int:
         return EX_CONFIG
     except BootError as error:
         tell(f"FAILED at {error}.")
+        return EX_TEMPFAIL
+    except OSError as error:
+        # A full disk, a file that somebody removed: the error names it.
+        tell(f"FAILED: {error}.")
         return EX_TEMPFAIL
     return 0
 
