@@ -24,7 +24,7 @@ from lab.checks import check_ground, check_port
 from lab.engine import answers, ensure_engine
 from lab.python import ensure_venv, playbook, venv_environment
 from lab.settings import ROOT, STATE, VENV, LabError, Settings
-from lab.shell import output, run, say, write_private
+from lab.shell import as_root, output, run, say, write_private
 
 INVENTORY = ROOT / "inventories" / "image"
 HOSTS = INVENTORY / "hosts.yml"
@@ -35,6 +35,9 @@ PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
 DOCKER = "/var/lib/docker"
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+# A host's systemd and what it runs take seven.
+ENOUGH_WATCHES = 1024
 Host = dict[str, object]
 
 
@@ -51,6 +54,7 @@ def up(settings: Settings) -> None:
     check_ground()
     ensure_venv()
     ensure_engine()
+    _allow_many_hosts()
     if FACTS.exists() and serves(settings):
         _print_welcome(settings, "serve already")
         return
@@ -69,6 +73,14 @@ def up(settings: Settings) -> None:
     _wait_until_all_serve(settings)
     _write_facts(settings)
     _print_welcome(settings, f"serve after {time.monotonic() - began:.0f} s")
+
+
+def _allow_many_hosts() -> None:
+    """Let a dozen hosts run: they share root's inotify instances, and a systemd that gets none does not start."""
+    if int(WATCHES.read_text()) >= ENOUGH_WATCHES:
+        return
+    raised = output(*as_root("sysctl", "--write", f"fs.inotify.max_user_instances={ENOUGH_WATCHES}"))
+    say(f"{raised}, until this machine's next boot" if raised else f"{WATCHES} stays low: eight clones may not start")
 
 
 def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:

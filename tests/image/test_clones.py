@@ -116,7 +116,7 @@ def test_a_cover_that_came_through_one_is_served_by_all(facts: dict[str, Any], c
 
 
 def test_a_killed_clone_costs_only_what_it_was_doing(facts: dict[str, Any], clones: dict[str, Clone]) -> None:
-    visitors, until = 8, time.monotonic() + 14
+    visitors, until, agent = 8, time.monotonic() + 14, f"visit-{secrets.token_hex(4)}"
     failed: list[tuple[float, str]] = []
     answered = [0]
 
@@ -124,7 +124,8 @@ def test_a_killed_clone_costs_only_what_it_was_doing(facts: dict[str, Any], clon
         while time.monotonic() < until:
             try:
                 address = f"{facts['url']}/book/catalog?visit={secrets.token_hex(8)}"
-                status = requests.get(address, verify=facts["ca_file"], timeout=10).status_code
+                headers = {"User-Agent": agent}
+                status = requests.get(address, headers=headers, verify=facts["ca_file"], timeout=10).status_code
                 if status != 200:
                     failed.append((time.monotonic(), str(status)))
             except requests.RequestException as error:
@@ -136,7 +137,7 @@ def test_a_killed_clone_costs_only_what_it_was_doing(facts: dict[str, Any], clon
         thread.start()
     time.sleep(4)
     for clone in clones.values():
-        assert clone.run("grep", "--max-count=1", "visit=", "/var/log/nginx/access.log")
+        assert clone.run("grep", "--max-count=1", agent, "/var/log/nginx/access.log")
     killed = time.monotonic()
     subprocess.run(["docker", "kill", clones["clone-2"].container], check=True, capture_output=True)
     for thread in threads:
