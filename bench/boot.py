@@ -177,6 +177,7 @@ def main() -> None:
             boots.append({"seconds": round(host.start(), 2), "steps": host.steps()})
             say(f"boot: {boots[-1]}")
         alone = {name: round(value, 2) for name, value in parts(host).items()}
+        say(f"its parts alone: {alone}")
     whole = statistics.median(float(str(one["seconds"])) for one in boots)
     with tempfile.TemporaryDirectory() as directory:
         try:
