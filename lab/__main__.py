@@ -52,9 +52,9 @@ def down(settings: Settings) -> None:
         names = output("docker", "ps", "-aq", "--filter", f"label=bookstore.lab={settings.name}")
         if names:
             say("removing the hosts")
-            run("docker", "rm", "--force", "--volumes", *names.split())
+            run("docker", "rm", "--force", "--volumes", *names.split(), quiet=True)
         if output("docker", "network", "ls", "-q", "--filter", f"name=^{settings.name}$"):
-            run("docker", "network", "rm", settings.name)
+            run("docker", "network", "rm", settings.name, quiet=True)
         engine.release_engine()
     for path in (LAB_HOSTS, LAB_VARS):
         path.unlink(missing_ok=True)
@@ -209,7 +209,7 @@ def main() -> int:
         print(f"make {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted. `make {arguments.command}` takes up where it stopped.", file=sys.stderr)
+        print(f"\nInterrupted. `make {arguments.command}` takes up what it can.", file=sys.stderr)
         return 130
     return 0
 

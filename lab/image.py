@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -23,7 +24,7 @@ from lab.checks import check_ground, check_port
 from lab.engine import answers, ensure_engine
 from lab.python import ensure_venv, playbook, venv_environment
 from lab.settings import ROOT, STATE, VENV, LabError, Settings
-from lab.shell import output, run, say, write_private
+from lab.shell import as_root, output, run, say, write_private
 
 INVENTORY = ROOT / "inventories" / "image"
 HOSTS = INVENTORY / "hosts.yml"
@@ -34,6 +35,9 @@ PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
 DOCKER = "/var/lib/docker"
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+# A host's systemd and what it runs take seven.
+ENOUGH_WATCHES = 1024
 Host = dict[str, object]
 
 
@@ -45,37 +49,53 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_
 
 
 def up(settings: Settings) -> None:
-    """Bake an image, and boot two clones of it with a database behind a load balancer."""
+    """Bake an image, and boot two clones of it with a database behind a load balancer; or what is missing of that."""
     began = time.monotonic()
-    if FACTS.exists():
-        say(f"the clones are there: {FACTS.relative_to(ROOT)} (`make image-down` removes them)")
+    check_ground()
+    ensure_venv()
+    ensure_engine()
+    _allow_many_hosts()
+    if FACTS.exists() and serves(settings):
+        _print_welcome(settings, "serve already")
         return
-    frozen = Frozen.of(name(settings))
     around: list[Host] = [
         {"name": "db", "groups": ["database"]},
         {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
     ]
+    frozen = Frozen.of(name(settings))
     if not PROVEN.exists():
         down(settings)
         prepare(settings)
         _bake(settings, frozen, around)
+    say("booting two clones, each with its copy of the disk")
     create(settings, [*around, *(clone(settings, frozen, one) for one in CLONES)])
     playbook("lab/image.yml", "-i", INVENTORY, "--limit", "balancers:localhost")
+    _wait_until_all_serve(settings)
     _write_facts(settings)
-    say(f"two clones are open at {url(settings)} ({time.monotonic() - began:.0f} s)")
-    say(f"{FACTS.relative_to(ROOT)} says where they are")
+    _print_welcome(settings, f"serve after {time.monotonic() - began:.0f} s")
+
+
+def _allow_many_hosts() -> None:
+    """Let a dozen hosts run: they share root's inotify instances, and a systemd that gets none does not start."""
+    if int(WATCHES.read_text()) >= ENOUGH_WATCHES:
+        return
+    raised = output(*as_root("sysctl", "--write", f"fs.inotify.max_user_instances={ENOUGH_WATCHES}"))
+    say(f"{raised}, until this machine's next boot" if raised else f"{WATCHES} stays low: eight clones may not start")
 
 
 def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
     """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance on trial."""
     lab = frozen.lab
+    say("starting the hosts db, balancer and builder")
     create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
     _write_vars(settings, f"{lab}-builder")
     playbook("lab/image.yml", "-i", INVENTORY, "--limit", "database:localhost")
     with emulator() as environment:
+        say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
         bake(environment, "--skip-tags", "prove")
-        say("freezing the builder")
+        say("freezing the sealed builder: its disk is the image")
         frozen.freeze(f"{lab}-builder")
+        say("proving the image: bake.yml goes on with a clone of it")
         # In the builder's place: the pipeline goes on with the image that is there.
         trial = frozen.host("trial", given("trial", {"trial": True}))
         create(settings, [*around, {**trial, "groups": ["golden_image"]}])
@@ -89,6 +109,8 @@ def down(settings: Settings) -> None:
     """Remove what ``up`` made."""
     if answers():
         remove(name(settings))
+        # What a test that was cut off left behind.
+        remove(secluded_name(name(settings)))
     for path in (HOSTS, VARS, FACTS):
         path.unlink(missing_ok=True)
     shutil.rmtree(HERE, ignore_errors=True)
@@ -110,11 +132,8 @@ def url(settings: Settings) -> str:
 
 
 def prepare(settings: Settings) -> None:
-    """Make what everything else needs: the virtual environment, the engine, images, secrets."""
-    check_ground()
+    """Make what a bake needs: a free port, images, secrets."""
     check_port(port(settings))
-    ensure_venv()
-    ensure_engine()
     images.ensure_host_image(settings)
     images.ensure_store_build()
     HERE.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,7 +221,7 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
         A function that boots clones, all at once, each on the user data that it is given, and returns their containers'
         names.
     """
-    frozen, network, database = Frozen.of(lab), f"{lab}-secluded", f"{lab}-db"
+    frozen, network, database = Frozen.of(lab), secluded_name(lab), f"{lab}-db"
     with tempfile.TemporaryDirectory() as directory:
         values = {
             "lab_name": network,
@@ -238,6 +257,11 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
             remove(network)
 
 
+def secluded_name(lab: str) -> str:
+    """Starts the name of everything on a lab's network that leads nowhere."""
+    return f"{lab}-secluded"
+
+
 def secluded_subnet(lab: str) -> ipaddress.IPv4Network:
     """Its addresses, of those that are for tests of networks (RFC 2544), by checkout; the database has the tenth."""
     return ipaddress.IPv4Network(f"198.18.{hashlib.sha256(lab.encode()).digest()[0]}.0/24")
@@ -257,8 +281,63 @@ def address(container: str, network: str) -> str:
 
 def remove_host(lab: str, host: str) -> None:
     """Remove one host and its disk."""
-    run("docker", "rm", "--force", "--volumes", f"{lab}-{host}")
-    run("docker", "volume", "rm", "--force", f"{lab}-{host}-docker")
+    run("docker", "rm", "--force", "--volumes", f"{lab}-{host}", quiet=True)
+    run("docker", "volume", "rm", "--force", f"{lab}-{host}-docker", quiet=True)
+
+
+def serves(settings: Settings, seconds: float = 0) -> bool:
+    """Whether the load balancer and a clone behind it answer, within some seconds."""
+    return CA_FILE.exists() and _answers(f"{url(settings)}/health", seconds, ssl.create_default_context(cafile=CA_FILE))
+
+
+def _answers(address: str, seconds: float, trust: ssl.SSLContext | None = None) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(OSError), urllib.request.urlopen(address, timeout=3, context=trust) as response:
+            return bool(response.status == 200)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+
+
+def _wait_until_all_serve(settings: Settings) -> None:
+    """Wait for each clone, and for the load balancer to have noticed.
+
+    Raises:
+        LabError: one of them does not become healthy; what its boot told is shown.
+    """
+    lab = name(settings)
+    for one in CLONES:
+        if not _answers(f"http://{address(f'{lab}-{one}', lab)}/health", 120):
+            run("docker", "exec", f"{lab}-{one}", "journalctl", "--unit=bookstore-boot", "--output=cat", "--no-pager")
+            raise LabError(f"{one} is not healthy; above is what its boot told. `make image` waits for it again.")
+    if not serves(settings, 30):
+        raise LabError(f"The clones are healthy and {url(settings)} does not answer. See HAProxy on {lab}-balancer.")
+
+
+def _print_welcome(settings: Settings, how: str) -> None:
+    facts = json.loads(FACTS.read_text())
+    ca, here = CA_FILE.relative_to(ROOT), HERE.relative_to(ROOT)
+    ssh = f"ssh -i {here}/ssh_key -o UserKnownHostsFile={here}/known_hosts root@"
+    clones = "\n".join(f"    {one:<10}{ssh}{where['address']}" for one, where in facts["clones"].items())
+    print(f"""
+Two clones of the golden image {how}, behind a load balancer:
+
+    {url(settings)}
+
+  Its certificate is from the lab's own authority:
+    curl --cacert {ca} {url(settings)}/health
+
+  Log in, and read what a clone's boot told (journalctl -u bookstore-boot):
+{clones}
+
+  What is in the image: {here}/manifest.json. Where everything is: {FACTS.relative_to(ROOT)}
+
+  What to try next:
+    pytest tests/image       breaks and kills clones, and boots eight at once
+    python -m bench.boot     the seconds of a boot, step by step
+    make image-down
+""")
 
 
 def _write_vars(settings: Settings, builder: str) -> None:
@@ -335,8 +414,8 @@ class Frozen:
         found = [mount["Name"] for mount in mounts if mount["Destination"] == DOCKER]
         if not found:
             raise LabError(f"{container} has no volume at {DOCKER}. Make it with lab/create.yml.")
-        run("docker", "stop", container)
-        run("docker", "commit", container, self.image)
+        run("docker", "stop", container, quiet=True)
+        run("docker", "commit", container, self.image, quiet=True)
         self._copy(found[0], self.volume)
 
     def host(self, name: str, given: Path, covers: str = "") -> Host:
@@ -367,7 +446,7 @@ class Frozen:
 
     def _make(self, volume: str) -> None:
         """Make a volume that `remove` finds again, where there is none."""
-        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", volume)
+        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", volume, quiet=True)
 
 
 def remove(lab: str) -> None:
@@ -382,4 +461,4 @@ def remove(lab: str) -> None:
         if names := output("docker", kind, *arguments):
             force = () if kind == "network" else ("--force",)
             volumes = ("--volumes",) if kind == "container" else ()
-            run("docker", kind, "rm", *force, *volumes, *sorted(set(names.split())))
+            run("docker", kind, "rm", *force, *volumes, *sorted(set(names.split())), quiet=True)

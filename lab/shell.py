@@ -19,14 +19,19 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
-def run(*command: Argument, env: dict[str, str] | None = None, cwd: Path = ROOT) -> None:
-    """Run a command in full view.
+def run(*command: Argument, env: dict[str, str] | None = None, cwd: Path = ROOT, quiet: bool = False) -> None:
+    """Run a command in full view; a quiet one is only heard when something is wrong.
 
     Raises:
         LabError: it failed; the command has said why.
     """
     sys.stdout.flush()
-    completed = subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **(env or {})})
+    completed = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL if quiet else None,
+    )
     if completed.returncode:
         raise LabError(
             f"`{' '.join(str(word) for word in command[:3])} …` ended with {completed.returncode}; see above."

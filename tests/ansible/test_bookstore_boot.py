@@ -6,26 +6,22 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
+from bookstore_boot import __main__ as program, given, steps, store
 from moto import mock_aws
 
-from tests.ansible.conftest import ROOT, load
+from tests.ansible.conftest import ROOT
 
+FILES = ROOT / "roles" / "golden-image" / "files"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/store-AbCdEf"
 GOOD = {"secret_arn": ARN, "region": "eu-west-1", "database_host": "db.internal"}
 SECRET = {"SECRET_KEY": "4f9c1d7e2ab84c3fa6d05e9b7c81f2d3", "DB_PASS": "correct $horse#1"}
-
-
-@pytest.fixture(scope="module")
-def boot() -> ModuleType:
-    return load(ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py")
 
 
 @pytest.fixture
@@ -60,25 +56,23 @@ def metadata() -> Iterator[tuple[str, dict[str, Any]]]:
         server.shutdown()
 
 
-def test_user_data_comes_from_the_metadata_service(boot: ModuleType, metadata: tuple[str, dict[str, Any]]) -> None:
+def test_user_data_comes_from_the_metadata_service(metadata: tuple[str, dict[str, Any]]) -> None:
     url, state = metadata
     state["user_data"] = json.dumps(GOOD).encode()
 
-    assert boot.check_user_data(boot.read_user_data(url)) == GOOD
+    assert given.check_user_data(given.read_user_data(url)) == GOOD
 
 
-def test_an_instance_without_user_data_is_told_what_it_lacks(
-    boot: ModuleType, metadata: tuple[str, dict[str, Any]]
-) -> None:
-    with pytest.raises(boot.Refused, match="given none; the launch template must name the database"):
-        boot.read_user_data(metadata[0])
+def test_an_instance_without_user_data_is_told_what_it_lacks(metadata: tuple[str, dict[str, Any]]) -> None:
+    with pytest.raises(steps.Refused, match="given none; the launch template must name the database"):
+        given.read_user_data(metadata[0])
 
 
-def test_a_metadata_service_that_is_away_may_come_back(boot: ModuleType) -> None:
-    with pytest.raises(boot.BootError, match=r"http://127.0.0.1:9 does not answer \(.*refused") as failure:
-        boot.read_user_data("http://127.0.0.1:9")
+def test_a_metadata_service_that_is_away_may_come_back() -> None:
+    with pytest.raises(steps.BootError, match=r"http://127.0.0.1:9 does not answer \(.*refused") as failure:
+        given.read_user_data("http://127.0.0.1:9")
 
-    assert not isinstance(failure.value, boot.Refused)
+    assert not isinstance(failure.value, steps.Refused)
 
 
 @pytest.mark.parametrize(
@@ -103,17 +97,17 @@ def test_a_metadata_service_that_is_away_may_come_back(boot: ModuleType) -> None
         ({**GOOD, "settings": {"CURRENCY": "USD\nX=1"}}, "a text of one line"),
     ],
 )
-def test_bad_user_data_is_refused_in_one_line(boot: ModuleType, raw: object, told: str) -> None:
-    with pytest.raises(boot.Refused, match=told) as refusal:
-        boot.check_user_data(raw if isinstance(raw, bytes) else json.dumps(raw).encode())
+def test_bad_user_data_is_refused_in_one_line(raw: object, told: str) -> None:
+    with pytest.raises(steps.Refused, match=told) as refusal:
+        given.check_user_data(raw if isinstance(raw, bytes) else json.dumps(raw).encode())
 
     assert "\n" not in str(refusal.value)
 
 
-def test_names_that_an_environment_left_empty_are_left_out(boot: ModuleType) -> None:
+def test_names_that_an_environment_left_empty_are_left_out() -> None:
     raw = json.dumps({**GOOD, "file_system_id": "", "access_point_id": ""}).encode()
 
-    assert boot.check_user_data(raw) == GOOD
+    assert given.check_user_data(raw) == GOOD
 
 
 @pytest.fixture
@@ -125,15 +119,22 @@ def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield boto3.client("secretsmanager", region_name="eu-west-1")
 
 
-def test_a_secret_comes_from_secrets_manager(boot: ModuleType, secrets_manager: Any) -> None:
+def test_a_secret_comes_from_secrets_manager(secrets_manager: Any) -> None:
     arn = secrets_manager.create_secret(Name="shop/store", SecretString=json.dumps(SECRET))["ARN"]
 
-    assert boot.fetch_secret({"secret_arn": arn}) == SECRET
+    assert given.fetch_secret({"secret_arn": arn}) == SECRET
 
 
-def test_a_secret_that_does_not_exist_is_refused(boot: ModuleType, secrets_manager: Any) -> None:
-    with pytest.raises(boot.Refused, match=r"shop/store-AbCdEf does not exist or is being deleted"):
-        boot.fetch_secret({"secret_arn": ARN})
+def test_a_secret_that_does_not_exist_is_refused(secrets_manager: Any) -> None:
+    with pytest.raises(steps.Refused, match=r"shop/store-AbCdEf does not exist or is being deleted"):
+        given.fetch_secret({"secret_arn": ARN})
+
+
+def test_an_image_without_boto3_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(steps.Refused, match=r"is in Secrets Manager, and this image was baked without boto3"):
+        given.fetch_secret({"secret_arn": ARN})
 
 
 @pytest.mark.parametrize(
@@ -146,23 +147,23 @@ def test_a_secret_that_does_not_exist_is_refused(boot: ModuleType, secrets_manag
         (json.dumps({**SECRET, "DB_PASS": "hunter2\nX=1"}), "has DB_PASS, which is no environment variable"),
     ],
 )
-def test_a_bad_secret_is_refused_and_not_shown(boot: ModuleType, tmp_path: Path, content: str, told: str) -> None:
+def test_a_bad_secret_is_refused_and_not_shown(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "secret.json").write_text(content)
 
-    with pytest.raises(boot.Refused, match=told) as refusal:
-        boot.fetch_secret({"secret_file": str(tmp_path / "secret.json")})
+    with pytest.raises(steps.Refused, match=told) as refusal:
+        given.fetch_secret({"secret_file": str(tmp_path / "secret.json")})
 
     assert "hunter2" not in str(refusal.value)
 
 
-def test_the_environment_is_private_and_whole(boot: ModuleType, tmp_path: Path) -> None:
-    image = boot.Image(
+def test_the_environment_is_private_and_whole(tmp_path: Path) -> None:
+    image = store.Image(
         "r1", "bookstore:r1", [], {"UPLOAD_FOLDER": "/srv", "CURRENCY": "COP"}, {}, tmp_path, [], "", 60, 3, 40
     )
     data = {**GOOD, "settings": {"CURRENCY": "USD"}}
     file = tmp_path / "environment"
 
-    boot.write_private(file, boot.environment_text(boot.environment(image, data, SECRET)))
+    steps.write_private(file, store.environment_text(store.environment(image, data, SECRET)))
 
     assert file.stat().st_mode & 0o777 == 0o600
     lines = file.read_text().splitlines()
@@ -171,22 +172,22 @@ def test_the_environment_is_private_and_whole(boot: ModuleType, tmp_path: Path) 
     assert "DB_PASS=correct $horse#1" in lines
 
 
-def test_a_trial_needs_no_other_host_and_no_secret(boot: ModuleType, tmp_path: Path) -> None:
-    image = boot.Image("r1", "bookstore:r1", [], {"DB_SSL_CA": "/ca"}, {}, tmp_path, [], "", 60, 3, 40)
+def test_a_trial_needs_no_other_host_and_no_secret(tmp_path: Path) -> None:
+    image = store.Image("r1", "bookstore:r1", [], {"DB_SSL_CA": "/ca"}, {}, tmp_path, [], "", 60, 3, 40)
 
-    variables = boot.environment(image, boot.check_user_data(b'{"trial": true}'), {})
+    variables = store.environment(image, given.check_user_data(b'{"trial": true}'), {})
 
     assert variables["DATABASE_URL"].startswith("sqlite:")
-    assert len(variables["SECRET_KEY"]) >= boot.MIN_SECRET_LENGTH
+    assert len(variables["SECRET_KEY"]) >= given.MIN_SECRET_LENGTH
     assert "DB_SSL_CA" not in variables
 
 
 def test_what_may_mend_itself_is_tried_again_with_growing_pauses(
-    boot: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(boot.time, "sleep", pauses.append)
-    answers = iter([boot.BootError("away"), boot.BootError("away"), "there"])
+    monkeypatch.setattr(steps.time, "sleep", pauses.append)
+    answers = iter([steps.BootError("away"), steps.BootError("away"), "there"])
 
     def attempt() -> str:
         answer = next(answers)
@@ -194,27 +195,65 @@ def test_what_may_mend_itself_is_tried_again_with_growing_pauses(
             raise answer
         return str(answer)
 
-    assert boot.persist("database", attempt, 60) == "there"
+    assert steps.persist("database", attempt, 60) == "there"
     assert pauses == [1.0, 2.0]
     assert "database: away; trying again in 1 s" in capsys.readouterr().out
 
 
-def test_what_cannot_mend_itself_is_not_tried_again(boot: ModuleType) -> None:
+def test_what_cannot_mend_itself_is_not_tried_again() -> None:
     def attempt() -> None:
-        raise boot.Refused("wrong")
+        raise steps.Refused("wrong")
 
-    with pytest.raises(boot.Refused):
-        boot.persist("secret", attempt, 60)
-
-
-def test_a_database_that_does_not_answer_is_named(boot: ModuleType) -> None:
-    with pytest.raises(boot.BootError, match=r'127\.0\.0\.1:9 does not answer .*is "database_host" right'):
-        boot.reach("127.0.0.1", 9)
-    with pytest.raises(boot.BootError, match=r'"database_host" is nowhere\.invalid, and the name leads nowhere'):
-        boot.reach("nowhere.invalid", 3306)
+    with pytest.raises(steps.Refused):
+        steps.persist("secret", attempt, 60)
 
 
-def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Path) -> None:
+def test_a_database_that_does_not_answer_is_named() -> None:
+    with pytest.raises(steps.BootError, match=r'127\.0\.0\.1:9 does not answer .*is "database_host" right'):
+        store.reach("127.0.0.1", 9)
+    with pytest.raises(steps.BootError, match=r'"database_host" is nowhere\.invalid, and the name leads nowhere'):
+        store.reach("nowhere.invalid", 3306)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "understood"),
+    [
+        (200, b'{"status": "healthy"}', {"status": "healthy"}),
+        (503, b'{"schema": "different"}', {"schema": "different"}),
+        (500, b"<h1>Internal Server Error</h1>", {}),
+        (200, b"[]", {}),
+        (503, b"", {}),
+    ],
+)
+def test_an_answer_that_says_nothing_is_asked_for_again(status: int, body: bytes, understood: dict[str, str]) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert store.ready(server.server_port) == understood
+        server.shutdown()
+
+    assert store.ready(9) == {}
+
+
+def test_a_secret_that_vanished_is_named_by_its_step(tmp_path: Path) -> None:
+    image = store.Image("r1", "bookstore:r1", [], {}, {}, tmp_path, [], "", 60, 3, 40)
+
+    with pytest.raises(steps.Refused, match=r"^secret: .*none.json does not exist"):
+        program.renew(image, {"database_host": "db", "secret_file": str(tmp_path / "none.json")})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[dict[str, Any]], subprocess.CompletedProcess[str]]:
+    """The program as the unit runs it, on some user data."""
     description = {
         "release": "r1",
         "image": "bookstore:r1",
@@ -229,18 +268,21 @@ def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Pat
         "stop_timeout": 40,
     }
     (tmp_path / "container.json").write_text(json.dumps(description))
-    (tmp_path / "user-data.json").write_text(json.dumps({**GOOD, "release": "r2"}))
 
-    ended = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "roles" / "golden-image" / "files" / "bookstore_boot.py",
-            f"--user-data={tmp_path / 'user-data.json'}",
-            f"--container={tmp_path / 'container.json'}",
-        ],
-        capture_output=True,
-        text=True,
-    )
+    def boot(user_data: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "user-data.json").write_text(json.dumps(user_data))
+        options = [f"--user-data={tmp_path / 'user-data.json'}", f"--container={tmp_path / 'container.json'}"]
+        return subprocess.run(
+            [sys.executable, "-m", "bookstore_boot", *options], cwd=FILES, capture_output=True, text=True
+        )
+
+    return boot
+
+
+def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(
+    run: Callable[[dict[str, Any]], subprocess.CompletedProcess[str]],
+) -> None:
+    ended = run({**GOOD, "release": "r2"})
 
     # EX_CONFIG, which the unit does not start again after.
     assert ended.returncode == 78
@@ -248,4 +290,18 @@ def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(tmp_path: Pat
         'bookstore-boot: FAILED at user data: "release" is r2, and this image holds r1. '
         "This is not tried again until the cause is mended."
     ]
+    assert ended.stderr == ""
+
+
+def test_what_nobody_thought_of_is_one_line_too(
+    run: Callable[[dict[str, Any]], subprocess.CompletedProcess[str]],
+) -> None:
+    if Path("/run/bookstore").exists():
+        pytest.skip("this machine is a clone of the golden image")
+
+    ended = run({"trial": True})
+
+    # Where the folder in memory is missing; EX_TEMPFAIL, so the unit is started again.
+    assert ended.returncode == 75
+    assert "FAILED: [Errno 2] No such file or directory: '/run/bookstore/environment.part'." in ended.stdout
     assert ended.stderr == ""
