@@ -58,6 +58,9 @@ def _database() -> Iterator[Connection]:
         # The server's own words, without what it quotes: that may be people's.
         told = _QUOTED.sub("'…'", str(error.orig))
         raise MoveError(f"the database refused: {told}") from None
+    except OSError as error:
+        # The driver's, such as for a CA's certificate that is not there.
+        raise MoveError(f"the database cannot be connected to: {error}") from None
     finally:
         engine.dispose()
 

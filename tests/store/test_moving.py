@@ -174,6 +174,17 @@ class TestRows:
         assert "person" not in said
 
 
+@pytest.mark.mysql
+def test_a_ca_that_is_not_there_is_told(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+    given = {**options["connect_args"], "ssl_ca": "/nowhere/ca.pem", "ssl_verify_cert": True}
+    monkeypatch.setitem(app.config, "SQLALCHEMY_ENGINE_OPTIONS", {**options, "connect_args": given})
+    done = app.test_cli_runner().invoke(args=["table-sums"])
+
+    assert done.exit_code == 1
+    assert "the database cannot be connected to" in done.output
+
+
 def test_sqlite_does_not_move(app: Flask) -> None:
     if app.config["SQLALCHEMY_DATABASE_URI"].get_backend_name() == "mysql":
         pytest.skip("this one is MySQL")
