@@ -50,7 +50,13 @@ class Store:
 
     def rows(self, *tables: str) -> str:
         """All rows of some tables, as mysqldump writes them."""
-        options = ("--no-create-info", "--compact", "--order-by-primary", "--skip-extended-insert")
+        options = (
+            "--no-create-info",
+            "--compact",
+            "--order-by-primary",
+            "--skip-extended-insert",
+            "--set-gtid-purged=OFF",
+        )
         return run("docker", "exec", self.database, "mysqldump", *options, "bookstore", *tables)
 
     def covers(self) -> str:
@@ -169,6 +175,7 @@ def playbook(aws: dict[str, str], name: str, *options: str, when: When | None = 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout
         for line in process.stdout:
