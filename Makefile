@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean image image-down dev test test-fast test-whole test-image lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
+.PHONY: help up down distclean image image-down dev test test-fast test-whole test-image test-move lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -72,6 +72,9 @@ test-whole: ## AWS on an emulator, the store on MySQL and in a browser
 test-image: image ## Clones of the golden image: broken, killed, booted by the dozen
 	@pytest -q tests/image
 	@$(PYTHON) -m lab image-down
+
+test-move: up image ## From the two hosts to the clones of the golden image, without losing a row or a cover
+	@pytest -q tests/move
 
 lint:
 	@tests/lint.sh

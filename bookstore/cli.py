@@ -18,6 +18,7 @@ from .columns import utcnow
 from .errors import StoreError
 from .extensions import db
 from .integrity import check_integrity
+from .moving import receive_covers, receive_rows, table_sums
 from .orders.services import expire_purchases
 
 # A cover's files are written moments before its book is saved.
@@ -26,7 +27,10 @@ ORPHAN_AGE = timedelta(days=1)
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (sample_data, create_admin, static_export, expire, tidy, rebuild_search, check_integrity):
+    for command in (
+        sample_data, create_admin, static_export, expire, tidy, rebuild_search, check_integrity,
+        table_sums, receive_rows, receive_covers,
+    ):  # fmt: skip
         app.cli.add_command(command)
 
 

@@ -120,6 +120,8 @@ FURTHER = [
     "elasticloadbalancing:CreateRule", "elasticloadbalancing:DeleteRule", "elasticloadbalancing:ModifyListener",
     "elasticloadbalancing:ModifyRule", "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
     "iam:UpdateAssumeRolePolicy",
+    # The access logs, and what a move was interrupted with, go with their buckets.
+    "s3:DeleteObject", "s3:DeleteObjectVersion",
     "rds:DescribeDBSnapshots", "rds:ModifyDBSubnetGroup", "rds:StopDBInstance", "rds:StartDBInstance",
     "secretsmanager:RestoreSecret", "secretsmanager:UpdateSecret",
     "sns:Subscribe",
@@ -156,7 +158,9 @@ NAMED: dict[str, dict[str, str]] = {
     },
     "s3": {
         "bucket": "arn:aws:s3:::{name}-logs-*",
+        "bucket of a move": "arn:aws:s3:::{name}-move-*",
         "object": "arn:aws:s3:::{name}-logs-*/*",
+        "object of a move": "arn:aws:s3:::{name}-move-*/*",
     },
     "secretsmanager": {"Secret": "arn:aws:secretsmanager:*:*:secret:{name}/*"},
     "sns": {"topic": "arn:aws:sns:*:*:{name}-*"},

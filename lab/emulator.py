@@ -143,12 +143,13 @@ def application() -> Recorder:
 
 
 def main() -> None:
-    """Serve on this machine's loopback address."""
+    """Serve on this machine's loopback address, or on another one that hosts of a lab reach."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
-    os.environ.setdefault("MOTO_PORT", str(port))
-    run_simple("127.0.0.1", port, application(), threaded=True, request_handler=MotoRequestHandler)
+    parser.add_argument("--host", default="127.0.0.1")
+    given = parser.parse_args()
+    os.environ.setdefault("MOTO_PORT", str(given.port))
+    run_simple(given.host, given.port, application(), threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,29 @@ def store(cover: Cover) -> None:
         raise NoPlace from error
 
 
+def take(name: str, content: bytes) -> bool:
+    """Write a cover's file that another store had, unless it is here or no cover's; return whether it was written.
+
+    Raises:
+        BadCover: the content is not what the name says.
+        NoPlace: that is not possible at the moment.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        return False
+    digest, size = match.groups()
+    if size == "large" and hashlib.sha256(content).hexdigest() != digest:
+        raise BadCover
+    target = path(digest, size)
+    if target.is_file():
+        return False
+    try:
+        _write_all({target: content})
+    except OSError as error:
+        raise NoPlace from error
+    return True
+
+
 def load(digest: str, size: str) -> bytes:
     """A cover's file.
 

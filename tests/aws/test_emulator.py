@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,6 +281,26 @@ def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
 
     with pytest.raises(ClientError, match="DistributionAlreadyExists"):
         cloudfront.create_distribution(DistributionConfig=config)
+
+
+def test_a_command_runs_in_the_host_that_an_instance_stands_for(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\nprintf "%s in %s" "$(tail -n 1)" "$3"\nexit 3\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "emulator:container", "Value": "clone-1"}]}]
+    [made] = aws("ec2").run_instances(ImageId=image(aws), MinCount=1, MaxCount=1, TagSpecifications=tags)["Instances"]
+    script = {"commands": ["#!/bin/bash", "uptime"]}
+
+    command = aws("ssm").send_command(
+        InstanceIds=[made["InstanceId"]], DocumentName="AWS-RunShellScript", Parameters=script
+    )["Command"]
+    told = aws("ssm").get_command_invocation(CommandId=command["CommandId"], InstanceId=made["InstanceId"])
+
+    assert (told["Status"], told["ResponseCode"]) == ("Failed", 3)
+    assert told["StandardOutputContent"] == "uptime in clone-1"
 
 
 def test_automatic_backups_of_a_file_system_can_be_turned_on(aws: Aws) -> None:

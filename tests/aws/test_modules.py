@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
 import yaml
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -479,3 +481,17 @@ def test_a_prefix_list_is_found_by_its_name(run: Run) -> None:
 
     with pytest.raises(sys.modules["ansible.module_utils.bookstore_aws"].AwsError, match="no such list"):
         run("ec2_prefix_list_info", "ec2", name="none")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_an_address_for_a_host_without_rights_is_the_regions_own_and_signed_for_nothing_that_a_client_adds(
+    modules: dict[str, ModuleType], aws: Aws, method: str
+) -> None:
+    module = modules["s3_presigned_url"]
+    s3 = boto3.client("s3", region_name="eu-west-1", config=module.CONFIG)
+    given = {"bucket": "shop-move-1", "object": "rows.sql.gz", "method": method, "expires": 600}
+    address = urlsplit(module.work(s3, given, None)["url"])
+
+    assert (address.netloc, address.path) == ("shop-move-1.s3.eu-west-1.amazonaws.com", "/rows.sql.gz")
+    assert parse_qs(address.query)["X-Amz-SignedHeaders"] == ["host"]
+    assert parse_qs(address.query)["X-Amz-Expires"] == ["600"]
