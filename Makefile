@@ -83,5 +83,5 @@ store-tests:
 	@tests/pytest.sh fast
 
 molecule:
-	@$(PYTHON) -m lab prepare
+	@$(PYTHON) -m lab $(if $(filter efs-mount,$(SCENARIOS)),prepare-nfs,prepare)
 	@for scenario in $(SCENARIOS); do molecule test -s $$scenario || exit 1; done

@@ -1,4 +1,4 @@
-"""`python3 -m lab up`, `down`, `image`, `image-down`, `distclean`, `prepare`, `venv`, `dev`: what `make` calls."""
+"""`python3 -m lab up`, `down`, `image`, `image-down`, `distclean`, `prepare`, `prepare-nfs`, `venv`, `dev`: what `make` calls."""
 
 from __future__ import annotations
 
@@ -82,8 +82,13 @@ def prepare(settings: Settings) -> None:
     ensure_venv()
     engine.ensure_engine()
     images.ensure_host_image(settings)
-    images.ensure_nfs_image()
     images.ensure_store_build()
+
+
+def prepare_nfs(settings: Settings) -> None:
+    """Make what the tests of shared covers need besides: a host that can mount NFS, which takes minutes."""
+    prepare(settings)
+    images.ensure_nfs_image()
 
 
 def rehearsal(name: str) -> None:
@@ -189,6 +194,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "down": down,
     "distclean": distclean,
     "prepare": prepare,
+    "prepare-nfs": prepare_nfs,
     "venv": lambda _: ensure_venv(),
     "dev": dev,
     "rehearse": lambda _: rehearsal("rehearse"),
