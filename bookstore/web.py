@@ -1,7 +1,7 @@
 """Small things that the views share."""
 
 from collections.abc import Hashable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import IntegerConverter, Map
 from wtforms import Form, IntegerField, StringField, ValidationError
+from wtforms.i18n import get_translations
 
 from .i18n import language
 from .pagination import MAX_ID
@@ -73,6 +74,15 @@ class StoreForm(FlaskForm):
             if formdata is None or isinstance(formdata, MultiDict):
                 return formdata
             return request.form if form.is_submitted() else None
+
+        def get_translations(self, form: "StoreForm") -> Any:
+            """WTForms' own texts in the language of the page; Flask-WTF would read their file for each form."""
+            return _form_texts(language())
+
+
+@cache
+def _form_texts(code: str) -> Any:
+    return get_translations([code])
 
 
 class WholeField(IntegerField):

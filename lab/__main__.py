@@ -1,4 +1,4 @@
-"""`python3 -m lab up`, `down`, `image`, `image-down`, `distclean`, `prepare`, `prepare-nfs`, `venv`, `dev`: what `make` calls."""
+"""`python3 -m lab up`, `down`, `image`, `distclean`, `prepare`, `dev` and what else `make` calls."""
 
 from __future__ import annotations
 

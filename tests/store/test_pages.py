@@ -382,3 +382,11 @@ def test_a_strangers_page_must_not_open_a_session(app, monkeypatch):
     monkeypatch.setattr(web, "render_template", lambda template, **shown: generate_csrf())
     with app.test_request_context("/"), pytest.raises(RuntimeError, match="opened a session"):
         web.render_page("any.html")
+
+
+def test_the_forms_library_speaks_the_visitors_language(make, browser):
+    seller = make.user()
+    fields = {"title": "Rayuela", "author": "Julio", "description": "Usado", "price": "10", "stock": "many"}
+    answers = {code: browser(seller, code).post("/book/add_book", fields).text for code in ("es", "en")}
+    assert "No es un valor entero válido" in answers["es"]
+    assert "Not a valid integer value" in answers["en"]
