@@ -536,11 +536,31 @@ def rollback_instance_refresh(_original: None, self: Any) -> ActionResult:
 
 @patches(scaling.AutoScalingBackend, "put_scaling_policy")
 def put_scaling_policy(original: Method, self: Any, *arguments: Any, **options: Any) -> Any:
-    """Needs its group (Auto Scaling API: PutScalingPolicy)."""
+    """Needs its group, within which its name is its own.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutScalingPolicy.html
+    """
     name = options.get("as_name") or arguments[2]
     if name not in self.autoscaling_groups:
         raise AutoscalingClientError("ValidationError", f"AutoScalingGroup name not found - {name}")
-    return original(self, *arguments, **options)
+    policy = original(self, *arguments, **options)
+    self.policies[_policy_key(name, policy.name)] = self.policies.pop(policy.name)
+    return policy
+
+
+@patches(scaling_responses.AutoScalingResponse, "delete_policy")
+def delete_policy(_original: Method, self: Any) -> ActionResult:
+    """Deletes the group's own.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeletePolicy.html
+    """
+    key = _policy_key(self._get_param("AutoScalingGroupName"), self._get_param("PolicyName"))
+    self.autoscaling_backend.policies.pop(key, None)
+    return ActionResult({})
+
+
+def _policy_key(group: str, policy: str) -> str:
+    return f"{group}/{policy}"
 
 
 def _group(response: Any) -> Any:

@@ -248,6 +248,38 @@ def test_a_new_web_acl_is_known_after_a_while(aws: Aws) -> None:
     assert waf.list_resources_for_web_acl(WebACLArn=arn)["ResourceArns"] == [balancer]
 
 
+def test_a_policys_name_is_one_groups_own(aws: Aws, subnets: list[str]) -> None:
+    scaling = aws("autoscaling")
+    target = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}, "TargetValue": 50}
+
+    def policies(group: str) -> list[str]:
+        found = scaling.describe_policies(AutoScalingGroupName=group)["ScalingPolicies"]
+        return [policy["PolicyName"] for policy in found]
+
+    fleet(aws, subnets, image(aws))
+    for group in ("shop", "shop-2"):
+        if group != "shop":
+            scaling.create_auto_scaling_group(
+                AutoScalingGroupName=group,
+                MinSize=0,
+                MaxSize=1,
+                VPCZoneIdentifier=subnets[0],
+                LaunchTemplate={"LaunchTemplateName": "shop", "Version": "1"},
+            )
+        scaling.put_scaling_policy(
+            AutoScalingGroupName=group,
+            PolicyName="cpu",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingConfiguration=target,
+        )
+    assert policies("shop") == policies("shop-2") == ["cpu"]
+
+    scaling.delete_policy(AutoScalingGroupName="shop-2", PolicyName="cpu")
+
+    assert policies("shop") == ["cpu"]
+    assert policies("shop-2") == []
+
+
 def test_a_deleted_secret_keeps_its_name_and_says_that_it_can_be_restored(aws: Aws) -> None:
     manager = aws("secretsmanager")
     manager.create_secret(Name="shop/store", SecretString="{}")
