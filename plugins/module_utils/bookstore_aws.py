@@ -51,7 +51,14 @@ class Changes:
         return before != after and self.wanted(what, before, after)
 
 
-def run(work: Work, *services: str, about: str, argument_spec: dict[str, Any], **options: Any) -> None:
+def run(
+    work: Work,
+    *services: str,
+    about: str,
+    argument_spec: dict[str, Any],
+    client: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
     """Do a module's work and tell Ansible of it; errors in one line, never a traceback.
 
     Args:
@@ -59,12 +66,14 @@ def run(work: Work, *services: str, about: str, argument_spec: dict[str, Any], *
         services: of AWS.
         about: what errors begin with; parameters in braces.
         argument_spec: the module's options.
+        client: what else a client is made with.
         options: what else Ansible asks of a module.
     """
     module = AnsibleAWSModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     changes, what = Changes(module.check_mode), about.format(**module.params)
     try:
-        facts = work(*map(module.client, services), module.params, changes)
+        clients = (module.client(service, **client or {}) for service in services)
+        facts = work(*clients, module.params, changes)
     except AwsError as error:
         module.fail_json(msg=f"{what}: {error}")
     except ClientError as error:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.bookstore_aws import Changes, run
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.config import Config
 
 DOCUMENTATION = r"""
@@ -55,17 +54,18 @@ def work(s3: Any, given: dict[str, Any], _changes: Changes) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleAWSModule(
+    run(
+        work,
+        "s3",
+        about="Address of {object}",
+        client={"config": CONFIG},
         argument_spec={
             "bucket": {"type": "str", "required": True},
             "object": {"type": "str", "required": True},
             "method": {"type": "str", "required": True, "choices": list(OPERATIONS)},
             "expires": {"type": "int", "default": 3600},
         },
-        supports_check_mode=True,
     )
-    s3 = module.client("s3", config=CONFIG)
-    run(module, f"Address of {module.params['object']}", lambda changes: work(s3, module.params, changes))
 
 
 if __name__ == "__main__":
