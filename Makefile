@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-SCENARIOS := docker mysql firewall nginx-certbot bookstore-app two-vms
+SCENARIOS := docker mysql firewall nginx-certbot bookstore-app two-vms golden-image
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## List the commands
