@@ -132,6 +132,7 @@ def parts(host: Host) -> dict[str, float]:
     started = time.monotonic() - began
     for _ in range(200):
         # It exits with 1 while the host is starting, and for ever if a unit failed: its word alone is looked at.
+        # It ends with 1 while the host boots; what it says is judged.
         if host.run("sh", "-c", "systemctl is-system-running || true") in ("running", "degraded"):
             break
         time.sleep(0.1)

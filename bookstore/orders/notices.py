@@ -18,14 +18,14 @@ from ..accounts.models import User
 from ..catalog.models import Book
 from ..extensions import db
 from ..i18n import speaking
+from ..payments.forms import THANKS
 from ..payments.models import Method, Payment, PaymentStatus
 from .models import Purchase
 from .states import STEPS
 
 log = logging.getLogger(__name__)
 # Subject and text of each mail.
-_TRANSFER = (_l("Your order"), _l("Your order is placed. Please transfer the amount and name the purchase number."))
-_CASH = (_l("Your order"), _l("Your order is placed. You pay in cash when the parcel arrives."))
+_PLACED = {method: (_l("Your order"), thanks) for method, thanks in THANKS.items()}
 _PAID = (_l("Paid"), _l("We have your payment."))
 _SOLD = (_l("Sold"), _l("Your book is sold. Please send it as soon as the page shows the buyer's address."))
 _SHIPPED = (_l("On its way"), _l("The seller has sent your parcel."))
@@ -83,8 +83,8 @@ def _letters(purchase: Purchase, payment: Payment | None, step: str) -> Iterator
     """Who gets which mail."""
     buyer, seller = purchase.buyer, purchase.book.seller
     cash = payment is not None and payment.method == Method.CASH_ON_DELIVERY
-    if step == "purchase.placed":
-        yield buyer, _CASH if cash else _TRANSFER
+    if step == "purchase.placed" and payment is not None:
+        yield buyer, _PLACED[Method(payment.method)]
     elif step == "purchase.paid":
         yield buyer, _PAID
     elif step == "delivery.shipped":

@@ -14,6 +14,11 @@ LABELS = {
     Method.BANK_TRANSFER: _l("Bank transfer"),
     Method.CASH_ON_DELIVERY: _l("Cash on delivery"),
 }
+# What a buyer is told of a payment that comes later, on the page and by mail.
+THANKS = {
+    Method.BANK_TRANSFER: _l("Your order is placed. Please transfer the amount and name the purchase number."),
+    Method.CASH_ON_DELIVERY: _l("Your order is placed. You pay in cash when the parcel arrives."),
+}
 
 
 class PaymentForm(StoreForm):

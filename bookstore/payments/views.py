@@ -2,7 +2,7 @@
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _, lazy_gettext as _l
+from flask_babel import gettext as _
 from wtforms import SelectChoice
 
 from ..accounts.access import admin_required, login_required, me, staff_required
@@ -13,14 +13,10 @@ from ..orders.models import Purchase
 from ..shipping.models import DeliveryProvider
 from ..shipping.services import active_providers
 from . import gateway, services
-from .forms import LABELS, PaymentForm
+from .forms import LABELS, THANKS, PaymentForm
 from .models import Method, PaymentStatus
 
 bp = Blueprint("payments", __name__)
-THANKS = {
-    Method.BANK_TRANSFER: _l("Your order is placed. Please transfer the amount and name the purchase number."),
-    Method.CASH_ON_DELIVERY: _l("Your order is placed. You pay in cash when the parcel arrives."),
-}
 
 
 @bp.route("/payment/<id:purchase_id>", methods=["GET", "POST"])

@@ -296,6 +296,7 @@ def test_a_failed_boot_is_one_line_and_not_tried_again_for_nothing(
 def test_what_nobody_thought_of_is_one_line_too(
     run: Callable[[dict[str, Any]], subprocess.CompletedProcess[str]],
 ) -> None:
+    # The boot's real folder, which only a clone has: what is tested is that it is missing.
     if Path("/run/bookstore").exists():
         pytest.skip("this machine is a clone of the golden image")
 

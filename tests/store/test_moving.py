@@ -187,7 +187,7 @@ def test_a_ca_that_is_not_there_is_told(app: Flask, monkeypatch: pytest.MonkeyPa
 
 def test_sqlite_does_not_move(app: Flask) -> None:
     if app.config["SQLALCHEMY_DATABASE_URI"].get_backend_name() == "mysql":
-        pytest.skip("this one is MySQL")
+        pytest.skip("what is tested is the refusal of a store on SQLite")
     done = app.test_cli_runner().invoke(args=["table-sums"])
 
     assert done.exit_code == 1
