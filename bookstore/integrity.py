@@ -120,20 +120,20 @@ def ratings() -> Findings:
 
 
 def words(every: bool) -> Findings:
-    """Books that search does not find by their words, or finds by others."""
+    """Books that search does not find by their words or in the order of their price, or finds by others."""
     newest = db.session.scalar(select(func.max(Book.id))) or 0
     step = 1 if every else max(1, newest // SAMPLE)
     chosen = select(Book.id).where(Book.id % step == random.randrange(step))  # noqa: S311 - no secret
     keys = (row[0] for row in _rows(chosen, Book.id))
     while batch := list(islice(keys, BATCH)):
         query = (
-            select(Book.id, Book.title, Book.author, Book.isbn, BookTerm.term)
+            select(Book.id, Book.title, Book.author, Book.isbn, Book.price, BookTerm.term, BookTerm.price)
             .outerjoin(BookTerm, BookTerm.book_id == Book.id)
             .where(Book.id.in_(batch))
             .order_by(Book.id)
         )
-        for (book_id, *book), group in groupby(db.session.execute(query), key=lambda row: tuple(row[:4])):
-            if set(book_terms(*book)) != {row.term for row in group} - {None}:
+        for (book_id, *names, price), group in groupby(db.session.execute(query), key=lambda row: tuple(row[:5])):
+            if {(term, price) for term in book_terms(*names)} != {tuple(row[5:]) for row in group} - {(None, None)}:
                 yield f"book {book_id}: its words are out of date; run rebuild-search"
 
 

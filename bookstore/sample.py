@@ -107,7 +107,9 @@ def fill(wanted: int) -> int:
         # Books without an ISBN go into the same statement as those that have one.
         together = {"render_nulls": True}
         db.session.execute(insert(Book), list(_books(start, stop, sellers)), execution_options=together)
-        added = select(Book.id, Book.title, Book.author, Book.isbn).where(Book.id > last, Book.seller_id.in_(sellers))
+        added = select(Book.id, Book.title, Book.author, Book.isbn, Book.price).where(
+            Book.id > last, Book.seller_id.in_(sellers)
+        )
         db.session.execute(insert(BookTerm), search.term_rows(db.session.execute(added)))
         db.session.commit()
     return max(0, wanted - present)

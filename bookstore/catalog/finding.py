@@ -1,7 +1,7 @@
 """Which books a visitor sees, and in which order: as quickly among a million as among a thousand.
 
-A page is found along a lead: the rows of one word in ``book_terms``, or one index of ``books``. Whatever else is
-asked of a book is looked up by key for each row of the lead.
+A page is found along a lead: the rows of one word in ``book_terms``, by number or by price, or one index of ``books``.
+Whatever else is asked of a book is looked up by key for each row of the lead.
 
 * If a word, a category, a language or a range of prices has few rows, as a bounded count tells, all of them are
   read and sorted.
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, ColumnElement, Integer, Select, and_, bindparam, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import aliased
 
 from ..extensions import db
 from ..pagination import (
@@ -78,13 +78,16 @@ class Search:
 @dataclass(frozen=True)
 class _Order:
     index: str
-    column: InstrumentedAttribute[Any] | None
+    # That of ``book_terms`` to find a word's books by.
+    word_index: str
+    # The field that books are in order of; None where that is their number.
+    field: str | None
     descending: bool
 
 
 @dataclass(frozen=True)
 class _Lead:
-    """Rows to find a page along: a word's, or those of an index of ``books`` that meet some of the filters."""
+    """Rows to find a page along, of a word or of all books: those in an index that meet some of the filters."""
 
     index: str
     filters: tuple[str, ...] = ()
@@ -104,19 +107,21 @@ class _Shape:
 
 
 # The filters, and what they ask of a book; their values are the search's fields of the same name.
-_FILTERS: Mapping[str, Callable[[BindParameter[Any]], ColumnElement[bool]]] = {
-    "condition": lambda wanted: Book.condition == wanted,
-    "category": lambda wanted: Book.category == wanted,
-    "language": lambda wanted: Book.language == wanted,
-    "price_min": lambda wanted: Book.price >= wanted,
-    "price_max": lambda wanted: Book.price <= wanted,
-    "in_stock": lambda _wanted: Book.stock > 0,
+_FILTERS: Mapping[str, Callable[[Any, BindParameter[Any]], ColumnElement[bool]]] = {
+    "condition": lambda book, wanted: book.condition == wanted,
+    "category": lambda book, wanted: book.category == wanted,
+    "language": lambda book, wanted: book.language == wanted,
+    "price_min": lambda book, wanted: book.price >= wanted,
+    "price_max": lambda book, wanted: book.price <= wanted,
+    "in_stock": lambda book, _wanted: book.stock > 0,
 }
+_PRICES = ("price_min", "price_max")
+_WORDS_BY_PRICE = "ix_book_terms_term_price"
 _ORDERS = {
-    Sort.NEWEST: _Order("ix_books_status", None, True),
-    Sort.PRICE: _Order("ix_books_status_price", Book.price, False),
-    Sort.PRICE_DESC: _Order("ix_books_status_price", Book.price, True),
-    Sort.TITLE: _Order("ix_books_status_title", Book.title, False),
+    Sort.NEWEST: _Order("ix_books_status", "PRIMARY", None, True),
+    Sort.PRICE: _Order("ix_books_status_price", _WORDS_BY_PRICE, "price", False),
+    Sort.PRICE_DESC: _Order("ix_books_status_price", _WORDS_BY_PRICE, "price", True),
+    Sort.TITLE: _Order("ix_books_status_title", "PRIMARY", "title", False),
 }
 
 
@@ -180,18 +185,23 @@ def _word(number: int) -> str:
 
 
 def _narrow_leads(shape: _Shape) -> Sequence[_Lead]:
-    leads = [_Lead("PRIMARY", word=number) for number in range(shape.words)]
+    index = _ORDERS[shape.sort].word_index
+    prices = tuple(name for name in _PRICES if name in shape.filters)
+    by_price = index == _WORDS_BY_PRICE
+    leads = [_Lead(index, prices if by_price else (), number) for number in range(shape.words)]
     for name in ("category", "language"):
         if name in shape.filters:
             leads.append(_Lead(f"ix_books_status_{name}", (name,)))
-    if prices := tuple(name for name in ("price_min", "price_max") if name in shape.filters):
+    if prices and not (shape.words and by_price):
         leads.append(_Lead("ix_books_status_price", prices))
     return tuple(leads)
 
 
 def _in_order(lead: _Lead, sort: Sort) -> bool:
-    # Words, categories and languages have their books in the order of ids.
-    return lead.index == _ORDERS[sort].index or (sort is Sort.NEWEST and lead.index != "ix_books_status_price")
+    if sort is Sort.NEWEST:
+        # Words, categories and languages have their books in the order of ids.
+        return lead.index != "ix_books_status_price"
+    return lead.index in (_ORDERS[sort].index, _WORDS_BY_PRICE)
 
 
 def _counts(leads: Sequence[_Lead], asked: Mapping[str, Any], most: int) -> Sequence[int]:
@@ -207,15 +217,22 @@ def _counting(leads: Sequence[_Lead]) -> Select[Any]:
 
 def _rows(lead: _Lead, *columns: Any) -> Select[Any]:
     """All rows of a lead by itself."""
-    query = select(*columns)
-    if lead.word is not None:
-        return query.select_from(BookTerm).where(BookTerm.term == bindparam(_word(lead.word)))
-    query = query.select_from(Book).with_hint(Book, f"FORCE INDEX ({lead.index})", "mysql")
-    return query.where(Book.status == BookStatus.ACTIVE, *_filtered(lead.filters))
+    table: Any = Book if lead.word is None else BookTerm
+    return select(*columns).select_from(table).where(*_of_lead(lead, table)).with_hint(*_forced(lead, table))
 
 
-def _filtered(names: Sequence[str]) -> list[ColumnElement[bool]]:
-    return [_FILTERS[name](bindparam(name)) for name in names]
+def _of_lead(lead: _Lead, table: Any) -> list[ColumnElement[bool]]:
+    """What the rows of a lead have in common; ``table`` is that of books or of words, or an alias of it."""
+    common = table.status == BookStatus.ACTIVE if lead.word is None else table.term == bindparam(_word(lead.word))
+    return [common, *_filtered(lead.filters, table)]
+
+
+def _forced(lead: _Lead, table: Any) -> tuple[Any, str, str]:
+    return table, f"FORCE INDEX ({lead.index})", "mysql"
+
+
+def _filtered(names: Sequence[str], table: Any = Book) -> list[ColumnElement[bool]]:
+    return [_FILTERS[name](table, bindparam(name)) for name in names]
 
 
 def _window(shape: _Shape, asked: Mapping[str, Any], lead: _Lead, start: Position | None) -> Position | None:
@@ -228,12 +245,11 @@ def _window(shape: _Shape, asked: Mapping[str, Any], lead: _Lead, start: Positio
 
 @lru_cache(256)
 def _last_of_window(sort: Sort, lead: _Lead, goes_on: bool) -> Select[Any]:
-    order = _ORDERS[sort]
-    key = BookTerm.book_id if lead.word is not None else Book.id
-    value = literal(None) if order.column is None else order.column
-    query = _rows(lead, value, key).order_by(*_sorted(order, key))
+    ordered = _ordered(sort, lead, Book if lead.word is None else BookTerm)
+    value = literal(None) if ordered.value is None else ordered.value
+    query = _rows(lead, value, ordered.key).order_by(*_sorted(ordered))
     if goes_on:
-        query = query.where(_beyond(order, key))
+        query = query.where(_beyond(ordered))
     return query.offset(bindparam("skipped", type_=Integer)).limit(1)
 
 
@@ -245,8 +261,8 @@ def _page(
     rows = tuple(map(card, found))
     if len(rows) > PAGE_SIZE:
         rows = rows[:PAGE_SIZE]
-        column = _ORDERS[shape.sort].column
-        end = (None if column is None else getattr(rows[-1], column.key), rows[-1].id)
+        field = _ORDERS[shape.sort].field
+        end = (None if field is None else getattr(rows[-1], field), rows[-1].id)
     return Page(rows, _cursor(shape.sort, end) if end else None)
 
 
@@ -257,61 +273,79 @@ def _bound(name: str, position: Position | None) -> dict[str, Any]:
 @lru_cache(256)
 def _listing(shape: _Shape, lead: _Lead, goes_on: bool, ends: bool) -> Select[Any]:
     """The cards of a page; ``goes_on`` and ``ends`` tell whether it has a start and an end."""
-    order = _ORDERS[shape.sort]
-    query, key = _matches(shape, lead)
+    table: Any = Book if lead.word is None else aliased(BookTerm)
+    ordered = _ordered(shape.sort, lead, table)
+    query = _matches(shape, lead, table, ordered.key)
     if goes_on:
-        query = query.where(_beyond(order, key))
+        query = query.where(_beyond(ordered))
     if ends:
-        query = query.where(_up_to(order, key))
-    picked = query.order_by(*_sorted(order, key)).limit(PAGE_SIZE + 1).subquery()
-    return cards().join(picked, picked.c.id == Book.id).order_by(*_sorted(order, Book.id))
+        query = query.where(_up_to(ordered))
+    picked = query.order_by(*_sorted(ordered)).limit(PAGE_SIZE + 1).subquery()
+    in_order = _sorted(_ordered(shape.sort, None, Book))
+    return cards().join(picked, picked.c.id == Book.id).order_by(*in_order)
 
 
-def _matches(shape: _Shape, lead: _Lead) -> tuple[Select[Any], InstrumentedAttribute[int]]:
+def _matches(shape: _Shape, lead: _Lead, table: Any, key: ColumnElement[int]) -> Select[Any]:
     """The ids of all books that meet a search, found along a lead."""
-    words = {number: aliased(BookTerm) for number in range(shape.words)}
-    first = words.pop(lead.word) if lead.word is not None else None
-    key = Book.id if first is None else first.book_id
-    query = select(key.label("id")).select_from(Book if first is None else first)
-    for number, word in words.items():
-        query = query.join(word, and_(word.book_id == key, word.term == bindparam(_word(number))))
-    if first is None:
-        query = query.with_hint(Book, f"FORCE INDEX ({lead.index})", "mysql")
-    else:
-        query = query.join(Book, Book.id == key).where(first.term == bindparam(_word(lead.word or 0)))
+    query = select(key.label("id")).select_from(table).with_hint(*_forced(lead, table))
+    for number in range(shape.words):
+        if number != lead.word:
+            word = aliased(BookTerm)
+            query = query.join(word, and_(word.book_id == key, word.term == bindparam(_word(number))))
+    if lead.word is not None:
+        query = query.join(Book, Book.id == key)
+    if lead.index == _WORDS_BY_PRICE:
+        # Where they differ, the price is still to be brought up to date, and the place in the order is wrong.
+        query = query.where(table.price == Book.price)
     # MySQL knows nothing of how often words meet and would at times begin with the wrong table.
     query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
-    return query.where(Book.status == BookStatus.ACTIVE, *_filtered(shape.filters)), key
+    return query.where(*_of_lead(lead, table), Book.status == BookStatus.ACTIVE, *_filtered(shape.filters))
 
 
-def _sorted(order: _Order, key: InstrumentedAttribute[int]) -> list[ColumnElement[Any]]:
-    columns = [key] if order.column is None else [order.column, key]
-    return [column.desc() if order.descending else column.asc() for column in columns]
+class _Ordered(NamedTuple):
+    """The columns that rows are in order of; no value where that is the number alone."""
+
+    value: ColumnElement[Any] | None
+    key: ColumnElement[int]
+    descending: bool
 
 
-def _beyond(order: _Order, key: InstrumentedAttribute[int]) -> ColumnElement[bool]:
-    further = operator.lt if order.descending else operator.gt
-    return _side(order, key, "start", further, further)
+def _ordered(sort: Sort, lead: _Lead | None, table: Any) -> _Ordered:
+    order = _ORDERS[sort]
+    key: Any = Book.id if table is Book else table.book_id
+    if order.field is None:
+        return _Ordered(None, key, order.descending)
+    by_price = lead is not None and lead.index == _WORDS_BY_PRICE
+    return _Ordered(getattr(table if by_price else Book, order.field), key, order.descending)
 
 
-def _up_to(order: _Order, key: InstrumentedAttribute[int]) -> ColumnElement[bool]:
-    if order.descending:
-        return _side(order, key, "end", operator.gt, operator.ge)
-    return _side(order, key, "end", operator.lt, operator.le)
+def _sorted(ordered: _Ordered) -> list[ColumnElement[Any]]:
+    columns: list[Any] = [ordered.key] if ordered.value is None else [ordered.value, ordered.key]
+    return [column.desc() if ordered.descending else column.asc() for column in columns]
+
+
+def _beyond(ordered: _Ordered) -> ColumnElement[bool]:
+    further = operator.lt if ordered.descending else operator.gt
+    return _side(ordered, "start", further, further)
+
+
+def _up_to(ordered: _Ordered) -> ColumnElement[bool]:
+    if ordered.descending:
+        return _side(ordered, "end", operator.gt, operator.ge)
+    return _side(ordered, "end", operator.lt, operator.le)
 
 
 def _side(
-    order: _Order,
-    key: InstrumentedAttribute[int],
+    ordered: _Ordered,
     position: str,
     apart: Callable[[Any, Any], Any],
     tied: Callable[[Any, Any], Any],
 ) -> ColumnElement[bool]:
     """Rows on one side of a position; ``tied`` compares the ids of those with the same value."""
     row_id: BindParameter[int] = bindparam(f"{position}_id")
-    if order.column is None:
-        return tied(key, row_id)  # type: ignore[no-any-return]
+    if ordered.value is None:
+        return tied(ordered.key, row_id)  # type: ignore[no-any-return]
     value: BindParameter[Any] = bindparam(f"{position}_value")
     or_same = operator.le if apart is operator.lt else operator.ge
     # The first part says nothing new, but indexes are used for it and not for the second.
-    return and_(or_same(order.column, value), or_(apart(order.column, value), tied(key, row_id)))
+    return and_(or_same(ordered.value, value), or_(apart(ordered.value, value), tied(ordered.key, row_id)))

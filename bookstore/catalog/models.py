@@ -105,10 +105,13 @@ class BookTerm(Model):
 
     The primary key keeps each word's books in order, so a page of results is one walk along it, however many
     books there are. MySQL's own full-text index sorts all matches for each page, drops short words and signs
-    (``c++``), and does not exist on SQLite.
+    (``c++``), and does not exist on SQLite. The price is the book's own, copied for a second walk in its order.
     """
 
     __tablename__ = "book_terms"
+    __table_args__ = (Index("ix_book_terms_term_price", "term", "price"),)
 
     term: Mapped[str] = mapped_column(exact_string(32), primary_key=True)
     book_id: Mapped[int] = mapped_column(ForeignKey("books.id", ondelete="CASCADE"), primary_key=True, index=True)
+    # Nothing costs 0: a release that knows no price here wrote it.
+    price: Mapped[Decimal] = mapped_column(Money, default=Decimal(0), server_default="0")

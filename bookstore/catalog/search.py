@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -50,17 +50,16 @@ def book_terms(title: str, author: str, isbn: str | None) -> list[str]:
 
 
 def index_book(session: Session | scoped_session[Any], book: Book) -> None:
-    """Bring a book's words up to date; the caller commits."""
+    """Bring a book's words, and the price beside them, up to date; the caller commits."""
     session.execute(delete(BookTerm).where(BookTerm.book_id == book.id))
-    terms = book_terms(book.title, book.author, book.isbn)
-    if terms:
-        session.execute(insert(BookTerm), [{"term": term, "book_id": book.id} for term in terms])
+    if rows := term_rows([(book.id, book.title, book.author, book.isbn, book.price)]):
+        session.execute(insert(BookTerm), rows)
 
 
-def term_rows(books: Iterable[tuple[int, str, str, str | None]]) -> list[dict[str, Any]]:
-    """The rows of some books' (id, title, author, ISBN) words, in the order that the table is kept in."""
-    pairs = sorted((term, key) for key, title, author, isbn in books for term in book_terms(title, author, isbn))
-    return [{"term": term, "book_id": book_id} for term, book_id in pairs]
+def term_rows(books: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """The rows of some books' (id, title, author, ISBN, price) words, in the order that the table is kept in."""
+    rows = sorted((term, key, price) for key, *names, price in books for term in book_terms(*names))
+    return [{"term": term, "book_id": book_id, "price": price} for term, book_id, price in rows]
 
 
 def rebuild(connection: Connection, only: Iterable[int] | None = None, *, commit: bool = False) -> int:
@@ -74,7 +73,12 @@ def rebuild(connection: Connection, only: Iterable[int] | None = None, *, commit
         commit: end the transaction after each batch, so that sellers need not wait for all of them.
     """
     # Locked, so that nobody renames a book between the reading of its title and the writing of its words.
-    books = select(Book.id, Book.title, Book.author, Book.isbn).order_by(Book.id).limit(_BATCH).with_for_update()
+    books = (
+        select(Book.id, Book.title, Book.author, Book.isbn, Book.price)
+        .order_by(Book.id)
+        .limit(_BATCH)
+        .with_for_update()
+    )
     if only is not None:
         books = books.where(Book.id.in_(list(only)))
     done = last = 0

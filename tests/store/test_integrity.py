@@ -157,6 +157,10 @@ def test_words_that_search_does_not_know(app, check, book, make):
     found = [f"book {book.id}: its words are out of date; run rebuild-search"]
     execute(app, db.update(Book).values(title="Howards End"))
     assert check()[0] == found
+    execute(app, db.update(Book).values(title=book.title))
+    assert check()[0] == []
+    execute(app, db.update(Book).values(price=book.price + 1))
+    assert check()[0] == found
     execute(app, db.delete(BookTerm))
     assert check("--all-words")[0] == found
 

@@ -202,6 +202,27 @@ def test_migrations_run_forth_and_back(server):
     server.drop(url)
 
 
+def test_words_get_their_prices_by_the_migration(server):
+    url = server.new_database()
+    app = make_app(url)
+    with app.app_context():
+        upgrade()
+        seller = User(name="S", email="s@example.com", password_hash="x")
+        db.session.add(seller)
+        db.session.commit()
+        book = Book(seller_id=seller.id, title="Delirio", author="A", description="", price=7, stock=1)
+        db.session.add(book)
+        db.session.commit()
+        db.session.remove()
+        downgrade(revision="0004")
+        with db.engine.begin() as connection:
+            connection.execute(db.text("INSERT INTO book_terms (term, book_id) SELECT 'delirio', id FROM books"))
+        upgrade()
+        assert db.session.execute(db.text("SELECT term, price FROM book_terms")).all() == [("delirio", 7)]
+    _close(app)
+    server.drop(url)
+
+
 def test_making_the_application_opens_no_connection():
     make_app(URL.create("mysql+pymysql", "u", "p", "192.0.2.1", 3306, "x"))
 

@@ -362,6 +362,29 @@ def test_isbn_10(text, isbn):
     assert as_isbn13(text) == isbn
 
 
+def test_prices_follow_the_book(make, browser):
+    seller = make.user()
+    dear, cheap = make.book(seller, title="Alpha one", price=9), make.book(seller, title="Alpha two", price=1)
+    visitor = browser(seller)
+    assert titles(visitor.get("/book/catalog?q=alpha&sort=price")) == ["Alpha two", "Alpha one"]
+    form = {"title": "Alpha two", "author": cheap.author, "price": "20", "stock": "1"}
+    visitor.post(f"/book/edit_book/{cheap.id}", form)
+    assert titles(visitor.get("/book/catalog?q=alpha&sort=price")) == ["Alpha one", "Alpha two"]
+    assert titles(visitor.get("/book/catalog?q=alpha&sort=price_desc&price_min=10")) == ["Alpha two"]
+    assert titles(visitor.get(f"/book/catalog?q=alpha&sort=price&price_max={dear.price}")) == ["Alpha one"]
+
+
+def test_a_book_whose_price_beside_its_words_is_old_is_left_out_of_the_order_by_price(app, make, browser):
+    seller = make.user()
+    first, second = (make.book(seller, title=f"Alpha {n}", price=n) for n in (1, 2))
+    with app.app_context():
+        db.session.execute(db.update(BookTerm).where(BookTerm.book_id == second.id).values(price=0))
+        db.session.commit()
+    visitor = browser()
+    assert titles(visitor.get("/book/catalog?q=alpha&sort=price")) == [first.title]
+    assert titles(visitor.get("/book/catalog?q=alpha")) == [second.title, first.title]
+
+
 def test_words_follow_the_book(make, browser, fetch):
     seller = make.user()
     visitor = browser(seller)
@@ -380,7 +403,7 @@ def test_words_follow_the_book(make, browser, fetch):
 def test_the_index_can_be_made_anew(app, make, fetch, monkeypatch):
     monkeypatch.setattr(search, "_BATCH", 2)
     books = [make.book(title=f"Volume {n}") for n in range(5)]
-    right = {(row.term, row.book_id) for row in fetch(BookTerm)}
+    right = {(row.term, row.book_id, row.price) for row in fetch(BookTerm)}
     with app.app_context():
         db.session.execute(db.delete(BookTerm).where(BookTerm.book_id != books[0].id))
         db.session.execute(insert(BookTerm), [{"term": "wrong", "book_id": book.id} for book in books])
@@ -395,7 +418,7 @@ def test_the_index_can_be_made_anew(app, make, fetch, monkeypatch):
         "forster",
     } - {"e"}
     assert app.test_cli_runner().invoke(args=["rebuild-search"]).output == "indexed 5 books\n"
-    assert {(row.term, row.book_id) for row in fetch(BookTerm)} == right
+    assert {(row.term, row.book_id, row.price) for row in fetch(BookTerm)} == right
 
 
 def test_sample_books_are_found(app, browser):

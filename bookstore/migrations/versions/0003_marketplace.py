@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from bookstore.catalog.search import rebuild
 from bookstore.columns import UTCDateTime, exact_string
 
 revision = "0003"
@@ -53,7 +52,7 @@ TABLES = ("audit_entries", "reports", "ratings", "purchase_events", "gateway_eve
 
 
 def upgrade() -> None:
-    """Add columns, tables and indexes, and make the search's words of the books that are there."""
+    """Add columns, tables and indexes; 0005 makes the search's words of the books that are there."""
     for table, columns in _columns().items():
         known = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
         for column in columns:
@@ -64,7 +63,6 @@ def upgrade() -> None:
     for name, table, names in INDEXES:
         if name not in {index["name"] for index in inspector.get_indexes(table)}:
             op.create_index(name, table, names, unique=name.startswith("uq_"))
-    rebuild(op.get_bind())
 
 
 def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
