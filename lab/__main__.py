@@ -38,9 +38,8 @@ def up(settings: Settings) -> None:
     say("starting the hosts db, app and acme")
     playbook("lab/create.yml", "-e", json.dumps(_create_vars(settings)))
     playbook("lab/acme.yml", "-i", INVENTORY)
-    say("configuring the hosts: ansible-playbook -i inventories/lab playbooks/site.yml")
-    playbook("playbooks/site.yml", "-i", INVENTORY)
-    playbook("playbooks/sample-data.yml", "-i", INVENTORY)
+    say("configuring the hosts: ansible-playbook -i inventories/lab playbooks/site.yml playbooks/sample-data.yml")
+    playbook("playbooks/site.yml", "playbooks/sample-data.yml", "-i", INVENTORY)
     _write_lab_json(settings)
     _print_welcome(settings, time.monotonic() - began)
 

@@ -22,5 +22,6 @@ mapfile -t scripts < <(git ls-files "*.sh" .ci/run lab/host/lab-init lab/vm/lab-
 check shellcheck shellcheck "${scripts[@]}"
 mapfile -t dockerfiles < <(git ls-files "*Dockerfile")
 check hadolint hadolint "${dockerfiles[@]}"
+check workflows check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 check role-docs python docs/role_readmes.py --check
 check ansible-lint ansible-lint --offline
