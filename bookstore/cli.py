@@ -96,11 +96,14 @@ def expire() -> None:
 @click.command("tidy")
 @with_appcontext
 def tidy() -> None:
-    """Delete expired sessions, old log-in attempts, and covers of no book."""
+    """Delete expired sessions, old log-in attempts, and covers of no book; mend words that have no price yet."""
+    indexed = search.rebuild(db.session.connection(), search.without_price(db.session.connection()))
+    db.session.commit()
     now = utcnow()
     gone = {"rows": accounts.tidy(now), "covers": covers.remove_orphans(now - ORPHAN_AGE)}
     deleted = [f"{number} {what}" for what, number in gone.items() if number]
-    click.echo(f"deleted {', '.join(deleted)}" if deleted else "unchanged")
+    done = [f"deleted {', '.join(deleted)}"] * bool(deleted) + [f"indexed {indexed} books"] * bool(indexed)
+    click.echo("; ".join(done) or "unchanged")
 
 
 @click.command("rebuild-search")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import time
 
 from lab.engine import answers
 from lab.settings import ROOT, LabError, Settings
@@ -59,7 +60,15 @@ def _engine_root() -> str:
 
 
 def _is_own_lab(settings: Settings) -> bool:
-    return bool(output("docker", "ps", "-q", "--filter", f"label=bookstore.lab={settings.name}"))
+    """Whether this checkout's hosts run, or begin to: the engine goes on with what a run that was broken off asked."""
+    own = f"label=bookstore.lab={settings.name}"
+    for _ in range(10):
+        if output("docker", "ps", "-q", "--filter", own):
+            return True
+        if not output("docker", "ps", "-aq", "--filter", own, "--filter", "status=created"):
+            return False
+        time.sleep(0.5)
+    return False
 
 
 def check_port(port: int) -> None:

@@ -94,3 +94,8 @@ def rebuild(connection: Connection, only: Iterable[int] | None = None, *, commit
             connection.commit()
         done += len(batch)
     return done
+
+
+def without_price(connection: Connection) -> list[int]:
+    """The ids of books whose words were written by a release that put no price beside them."""
+    return list(connection.scalars(select(BookTerm.book_id).where(BookTerm.price == 0).distinct()))

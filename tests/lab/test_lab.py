@@ -68,6 +68,34 @@ def test_a_taken_port_is_named_with_another(taken_port: int) -> None:
         checks.check_port(taken_port)
 
 
+def test_hosts_that_a_broken_off_run_still_starts_are_the_labs_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The engine goes on with what it was asked for: the port is taken, and no host runs yet.
+    turns = tmp_path / "turns"
+    (tmp_path / "docker").write_text(
+        f"""#!/bin/sh
+case "$*" in
+*status=created*) echo app;;
+"ps -q"*) echo >> {turns}; [ "$(wc -l < {turns})" -lt 3 ] || echo app;;
+esac
+"""
+    )
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert checks._is_own_lab(read_settings())
+
+
+def test_hosts_that_were_never_started_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text('#!/bin/sh\ncase "$*" in *status=created*) echo app;; esac\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(checks.time, "sleep", lambda _: None)
+
+    assert not checks._is_own_lab(read_settings())
+
+
 def test_a_taken_network_is_named_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_networks", lambda: [("office-vpn", ipaddress.IPv4Network("10.87.0.0/16"))])
 

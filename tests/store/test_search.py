@@ -385,6 +385,17 @@ def test_a_book_whose_price_beside_its_words_is_old_is_left_out_of_the_order_by_
     assert titles(visitor.get("/book/catalog?q=alpha")) == [second.title, first.title]
 
 
+def test_tidying_brings_prices_beside_words_that_an_older_release_wrote(app, make, browser):
+    first, second = (make.book(title=f"Alpha {n}", price=n) for n in (2, 1))
+    run = app.test_cli_runner().invoke
+    with app.app_context():
+        db.session.execute(db.update(BookTerm).where(BookTerm.book_id == second.id).values(price=0))
+        db.session.commit()
+    assert run(args=["tidy"]).output == "indexed 1 books\n"
+    assert run(args=["tidy"]).output == "unchanged\n"
+    assert titles(browser().get("/book/catalog?q=alpha&sort=price")) == [second.title, first.title]
+
+
 def test_words_follow_the_book(make, browser, fetch):
     seller = make.user()
     visitor = browser(seller)

@@ -1,8 +1,8 @@
 """The price beside each word of the search, so that what is found comes in its order.
 
 The release before this one may still be writing while this runs and after: the column has a default, and the books it
-changes are left out where a common word's books are sorted by price, until they are changed again or the words made
-anew. As in 0001, everything can be repeated.
+changes are left out where a common word's books are sorted by price, until they are changed again or `tidy` runs. As in
+0001, everything can be repeated.
 """
 
 from collections.abc import Iterable, Mapping
