@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-SCENARIOS := bookstore-app two-vms nginx-certbot golden-image mysql docker firewall
+SCENARIOS := bookstore-app two-vms nginx-certbot golden-image vendors mysql docker firewall
 # A small machine has two cores. What each job says is shown whole when it ends, not mixed with what the other says.
 SIDE_BY_SIDE := --jobs=2 --output-sync=target
 MAKEFLAGS += --no-print-directory

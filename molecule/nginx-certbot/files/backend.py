@@ -11,10 +11,11 @@ numbers = itertools.count(1)
 class Backend(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def answer(self):
+    def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = int(self.path.rsplit("/", 1)[1]) if self.path.startswith("/status/") else 200
-        asked = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked: dict[str, object] = {"method": self.command, "path": self.path, "headers": headers}
         if self.path == "/kept":
             time.sleep(2)
             asked["number"] = next(numbers)
