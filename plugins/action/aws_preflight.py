@@ -18,6 +18,8 @@ from pathlib import Path
 
 # Ansible loads this file by its path and knows no packages of a repository's: these, and the store.
 sys.path += map(str, Path(__file__).resolve().parents[1:3])
+# Loaded in Ansible's own process, before the first module for AWS is forked from it (normal.py).
+import ansible_collections.amazon.aws.plugins.module_utils.modules  # noqa: F401
 from checks.aws import certificate, data, edge, environment, fleet, limits, network, secrets
 from checks.aws.environment import ENVIRONMENT_SPEC
 from checks.variables import Preflight, Rules, Specification
