@@ -100,15 +100,16 @@ def _build_host_image(base: str, tag: str, folder: str = "host") -> None:
 
 def _base_image(base: str) -> str:
     """Name of a local image that holds the base."""
-    if output("docker", "image", "inspect", base):
-        return base
-    if registry_answers():
+    tag = f"bookstore-lab-base:{base.partition(':')[2]}"
+    for image in (base, tag):
+        if output("docker", "image", "inspect", image):
+            return image
+    try:
+        # Asked of the engine, which may know a mirror of the registry.
         run("docker", "pull", base)
         return base
-    tag = f"bookstore-lab-base:{base.partition(':')[2]}"
-    if output("docker", "image", "inspect", tag):
-        return tag
-    say(f"no registry answers: making {base} from its distribution's packages instead")
+    except LabError:
+        say(f"no registry gave {base}: making it from its distribution's packages instead")
     _bootstrap(base, ("apt",), tag)
     return tag
 

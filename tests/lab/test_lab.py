@@ -143,3 +143,20 @@ def test_half_a_base_image_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
         images._bootstrap("debian:trixie", ("apt",), "bookstore-test:half")
 
     assert (tmp_path / "asked").read_text().splitlines()[-1] == "image rm --force bookstore-test:half"
+
+
+@pytest.mark.parametrize("pulled", [True, False])
+def test_a_base_is_made_from_packages_only_where_the_engine_cannot_pull_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pulled: bool
+) -> None:
+    # The engine may know a mirror that this machine itself does not ask.
+    made: list[str] = []
+    monkeypatch.setattr(images, "registry_answers", lambda: not pulled)
+    monkeypatch.setattr(images, "_bootstrap", lambda base, packages, tag: made.append(tag))
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n[ $1 = pull ] && exit {0 if pulled else 1}\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    base = images._base_image("debian:trixie")
+
+    assert (base, made) == (("debian:trixie", []) if pulled else ("bookstore-lab-base:trixie", [base]))
