@@ -35,6 +35,8 @@ PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
 DOCKER = "/var/lib/docker"
+# As lab/file_server.yml has it.
+SHARE = "/var/lib/docker/share"
 WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
 # A host's systemd and what it runs take seven.
 ENOUGH_WATCHES = 1024
@@ -62,6 +64,10 @@ def up(settings: Settings) -> None:
         {"name": "db", "groups": ["database"]},
         {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
     ]
+    if images.has_nfs():
+        around.append({"name": "covers", "groups": ["file_servers"]})
+    else:
+        say("this machine's kernel has no NFS: instead of a covers server, the clones share a volume")
     frozen = Frozen.of(name(settings))
     if not PROVEN.exists():
         down(settings)
@@ -90,7 +96,7 @@ def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
     try:
         create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
         _write_vars(settings, f"{lab}-builder")
-        playbook("lab/image.yml", "-i", INVENTORY, "--limit", "database:localhost")
+        playbook("lab/image.yml", "-i", INVENTORY, "--limit", "all:localhost:!balancers")
         with emulator() as environment:
             say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
             bake(environment, "--skip-tags", "prove")
@@ -214,9 +220,12 @@ def given(host: str, user_data: object) -> Path:
 
 
 def clone(settings: Settings, frozen: Frozen, host: str) -> Host:
-    """A clone that is given the lab's database."""
-    data = {"environment": "lab", **GIVEN, "database_host": address(f"{frozen.lab}-db", frozen.lab)}
-    return frozen.host(host, given(host, data), f"{frozen.lab}-covers")
+    """A clone that is given the lab's database, and its covers."""
+    lab = frozen.lab
+    data = {"environment": "lab", **GIVEN, "database_host": address(f"{lab}-db", lab)}
+    if not images.has_nfs():
+        return frozen.host(host, given(host, data), f"{lab}-covers")
+    return frozen.host(host, given(host, {**data, "covers_address": address(f"{lab}-covers", lab)}))
 
 
 @contextmanager
@@ -388,7 +397,7 @@ def _write_facts(settings: Settings) -> None:
         "manifest": str(HERE / "manifest.json"),
         "clones": {one: host(one) for one in CLONES},
         "database": {**host("db"), "name": "bookstore", "user": "bookstore", "secret_file": str(SECRET)},
-        "covers": {"volume": f"{lab}-covers"},
+        "covers": {**host("covers"), "path": SHARE} if images.has_nfs() else {"volume": f"{lab}-covers"},
         "balancer": host("balancer"),
         "image": Frozen.of(lab).image,
     }
@@ -436,7 +445,7 @@ class Frozen:
         Args:
             name: its host name.
             given: folder with its user-data.json, and what that refers to.
-            covers: volume that stands for the covers' file system, mounted already.
+            covers: volume that stands for the covers' file system, mounted already, where none is mounted at boot.
         """
         volume = f"{self.lab}-{name}-docker"
         # A clone is made of a whole copy: where there is none, a volume is what a run that was broken off left.
@@ -479,4 +488,5 @@ def remove(lab: str) -> None:
         if names := output("docker", kind, *arguments):
             force = () if kind == "network" else ("--force",)
             volumes = ("--volumes",) if kind == "container" else ()
-            run("docker", kind, "rm", *force, *volumes, *sorted(set(names.split())), quiet=True)
+            # As they are listed, the newest first: a covers' server goes after those who mount from it.
+            run("docker", kind, "rm", *force, *volumes, *dict.fromkeys(names.split()), quiet=True)
