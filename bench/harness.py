@@ -375,8 +375,10 @@ def token_of(page: str) -> str:
 # Results
 
 
-def save(name: str, options: argparse.Namespace, results: list[Result], **facts: Any) -> None:
-    """Write ``results/<name>.json`` and, of what has a limit, the picture."""
+def save(
+    name: str, options: argparse.Namespace, results: list[Result], versions: Result | None = None, **facts: Any
+) -> None:
+    """Write ``results/<name>.json`` and, of what has a limit, the picture; versions are those of ``database``'s store."""
     RESULTS.mkdir(exist_ok=True)
     report = {
         "benchmark": name,
@@ -384,7 +386,7 @@ def save(name: str, options: argparse.Namespace, results: list[Result], **facts:
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "options": vars(options),
         "machine": machine(),
-        "versions": versions(),
+        "versions": versions or store_versions(),
         **facts,
         "results": results,
     }
@@ -407,7 +409,7 @@ def machine() -> Result:
     }
 
 
-def versions() -> dict[str, str]:
+def store_versions() -> Result:
     """What this was measured with."""
     packages = ("Flask", "gunicorn", "Jinja2", "PyMySQL", "SQLAlchemy", "Werkzeug")
     found = {package: version(package) for package in packages}

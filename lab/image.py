@@ -35,6 +35,8 @@ PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
 DOCKER = "/var/lib/docker"
+# As lab/file_server.yml has it.
+SHARE = "/var/lib/docker/share"
 WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
 # A host's systemd and what it runs take seven.
 ENOUGH_WATCHES = 1024
@@ -62,6 +64,10 @@ def up(settings: Settings) -> None:
         {"name": "db", "groups": ["database"]},
         {"name": "balancer", "groups": ["balancers"], "ports": [f"127.0.0.1:{port(settings)}:443"]},
     ]
+    if images.has_nfs():
+        around.append({"name": "covers", "groups": ["file_servers"]})
+    else:
+        say("this machine's kernel has no NFS: instead of a covers server, the clones share a volume")
     frozen = Frozen.of(name(settings))
     if not PROVEN.exists():
         down(settings)
@@ -86,22 +92,28 @@ def _allow_many_hosts() -> None:
 def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
     """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance on trial."""
     lab = frozen.lab
-    say("starting the hosts db, balancer and builder")
-    create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
-    _write_vars(settings, f"{lab}-builder")
-    playbook("lab/image.yml", "-i", INVENTORY, "--limit", "database:localhost")
-    with emulator() as environment:
-        say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
-        bake(environment, "--skip-tags", "prove")
-        say("freezing the sealed builder: its disk is the image")
-        frozen.freeze(f"{lab}-builder")
-        say("proving the image: bake.yml goes on with a clone of it")
-        # In the builder's place: the pipeline goes on with the image that is there.
-        trial = frozen.host("trial", given("trial", {"trial": True}))
-        create(settings, [*around, {**trial, "groups": ["golden_image"]}])
-        bake(environment)
-    remove_host(lab, "trial")
-    remove_host(lab, "builder")
+    say(f"starting the hosts {', '.join(str(host['name']) for host in around)} and builder")
+    try:
+        create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
+        _write_vars(settings, f"{lab}-builder")
+        playbook("lab/image.yml", "-i", INVENTORY, "--limit", "all:localhost:!balancers")
+        with emulator() as environment:
+            say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
+            bake(environment, "--skip-tags", "prove")
+            say("freezing the sealed builder: its disk is the image")
+            frozen.freeze(f"{lab}-builder")
+            say("proving the image: bake.yml goes on with a clone of it")
+            # In the builder's place: the pipeline goes on with the image that is there.
+            trial = frozen.host("trial", given("trial", {"trial": True}))
+            create(settings, [*around, {**trial, "groups": ["golden_image"]}])
+            bake(environment)
+    except LabError:
+        _tell_boot(f"{lab}-trial")
+        raise
+    finally:
+        # Whatever happened: neither is to be left running.
+        for host in ("trial", "builder"):
+            remove_host(lab, host)
     PROVEN.touch()
 
 
@@ -208,9 +220,12 @@ def given(host: str, user_data: object) -> Path:
 
 
 def clone(settings: Settings, frozen: Frozen, host: str) -> Host:
-    """A clone that is given the lab's database."""
-    data = {"environment": "lab", **GIVEN, "database_host": address(f"{frozen.lab}-db", frozen.lab)}
-    return frozen.host(host, given(host, data), f"{frozen.lab}-covers")
+    """A clone that is given the lab's database, and its covers."""
+    lab = frozen.lab
+    data = {"environment": "lab", **GIVEN, "database_host": address(f"{lab}-db", lab)}
+    if not images.has_nfs():
+        return frozen.host(host, given(host, data), f"{lab}-covers")
+    return frozen.host(host, given(host, {**data, "covers_address": address(f"{lab}-covers", lab)}))
 
 
 @contextmanager
@@ -309,10 +324,16 @@ def _wait_until_all_serve(settings: Settings) -> None:
     lab = name(settings)
     for one in CLONES:
         if not _answers(f"http://{address(f'{lab}-{one}', lab)}/health", 120):
-            run("docker", "exec", f"{lab}-{one}", "journalctl", "--unit=bookstore-boot", "--output=cat", "--no-pager")
+            _tell_boot(f"{lab}-{one}")
             raise LabError(f"{one} is not healthy; above is what its boot told. `make image` waits for it again.")
     if not serves(settings, 30):
         raise LabError(f"The clones are healthy and {url(settings)} does not answer. See HAProxy on {lab}-balancer.")
+
+
+def _tell_boot(container: str) -> None:
+    """Print what a clone's boot told, if there is such a clone."""
+    if told := output("docker", "exec", container, "journalctl", "--unit=bookstore-boot", "--output=cat", "--no-pager"):
+        print(told, flush=True)
 
 
 def _print_welcome(settings: Settings, how: str) -> None:
@@ -376,7 +397,7 @@ def _write_facts(settings: Settings) -> None:
         "manifest": str(HERE / "manifest.json"),
         "clones": {one: host(one) for one in CLONES},
         "database": {**host("db"), "name": "bookstore", "user": "bookstore", "secret_file": str(SECRET)},
-        "covers": {"volume": f"{lab}-covers"},
+        "covers": {**host("covers"), "path": SHARE} if images.has_nfs() else {"volume": f"{lab}-covers"},
         "balancer": host("balancer"),
         "image": Frozen.of(lab).image,
     }
@@ -424,10 +445,11 @@ class Frozen:
         Args:
             name: its host name.
             given: folder with its user-data.json, and what that refers to.
-            covers: volume that stands for the covers' file system, mounted already.
+            covers: volume that stands for the covers' file system, mounted already, where none is mounted at boot.
         """
         volume = f"{self.lab}-{name}-docker"
-        if output("docker", "volume", "inspect", volume) is None:
+        # A clone is made of a whole copy: where there is none, a volume is what a run that was broken off left.
+        if output("docker", "container", "inspect", f"{self.lab}-{name}") is None:
             self._copy(self.volume, volume)
         volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro"]
         if covers:
@@ -436,10 +458,15 @@ class Frozen:
         return {"name": name, "groups": ["clones"], "image": self.image, "volumes": volumes}
 
     def _copy(self, source: str, target: str) -> None:
+        # The engine goes on copying when the one who asked it to is dead.
+        copier = f"{target}-copy"
+        output("docker", "rm", "--force", copier)
+        run("docker", "volume", "rm", "--force", target, quiet=True)
         self._make(target)
         # With the attributes that an overlay's layers carry, which only an administrator may set.
         run(
-            *("docker", "run", "--rm", "--cap-add=SYS_ADMIN", "--network=none"),
+            *("docker", "run", "--rm", "--name", copier, "--label", f"bookstore.lab={self.lab}"),
+            *("--cap-add=SYS_ADMIN", "--network=none"),
             *(f"--volume={source}:/from:ro", f"--volume={target}:/to", self.image),
             *("cp", "--archive", "/from/.", "/to/"),
         )
@@ -461,4 +488,5 @@ def remove(lab: str) -> None:
         if names := output("docker", kind, *arguments):
             force = () if kind == "network" else ("--force",)
             volumes = ("--volumes",) if kind == "container" else ()
-            run("docker", kind, "rm", *force, *volumes, *sorted(set(names.split())), quiet=True)
+            # As they are listed, the newest first: a covers' server goes after those who mount from it.
+            run("docker", kind, "rm", *force, *volumes, *dict.fromkeys(names.split()), quiet=True)

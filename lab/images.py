@@ -65,15 +65,21 @@ def ensure_host_image(settings: Settings) -> None:
     _build_host_image(TRIXIE, ACME_IMAGE, folder="acme")
 
 
+@cache
+def has_nfs() -> bool:
+    """Whether this machine's kernel can mount NFS 4."""
+    output(*as_root("modprobe", "nfsv4"))
+    return "nfs4" in Path("/proc/filesystems").read_text().split()
+
+
 def ensure_nfs_image() -> None:
-    """Build the image of a host that can mount NFS: a virtual machine where this machine's kernel cannot.
+    """Build the image of a host that can mount NFS: one with a kernel of its own where this machine's cannot.
 
     Raises:
         LabError: the distribution's archive did not answer.
     """
     _build_host_image("debian:trixie", TRIXIE)
-    output(*as_root("modprobe", "nfsv4"))
-    if "nfs4" in Path("/proc/filesystems").read_text().split():
+    if has_nfs():
         run("docker", "tag", TRIXIE, NFS_IMAGE)
     else:
         _build_host_image(TRIXIE, NFS_IMAGE, folder="vm")

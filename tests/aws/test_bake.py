@@ -125,6 +125,17 @@ def test_a_builder_that_cannot_be_configured_is_ended(ec2: Any, play: Any) -> No
     assert images(ec2) == {}
 
 
+def test_a_builder_that_runs_and_cannot_be_handed_on_is_ended(ec2: Any, play: Any) -> None:
+    code, told = play("playbooks/bake.yml", __aws_image_host="{{ nobody }}")
+
+    assert code != 0
+    assert "'nobody' is undefined" in told
+    assert "The builder was not launched, or it is ended. It failed at Give its address" in told
+    assert len(ec2.describe_instances()["Reservations"]) == 1
+    assert living(ec2) == []
+    assert ec2.describe_key_pairs()["KeyPairs"] == []
+
+
 @pytest.fixture
 def clone() -> Iterator[tuple[str, dict[str, Any]]]:
     """An instance of the image, and what it answers at /ready."""
