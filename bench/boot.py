@@ -61,7 +61,7 @@ class Host:
 
     def seconds(self, command: str) -> float:
         """How long a shell command takes in it, told by its own clock; one that fails or hangs ends the run."""
-        script = "s=$(date +%s%N); timeout 60 sh -ec \"$1\" >&2; e=$(date +%s%N); echo $(((e - s) / 1000))"
+        script = 's=$(date +%s%N); timeout 60 sh -ec "$1" >&2; e=$(date +%s%N); echo $(((e - s) / 1000))'
         return int(self.run("sh", "-ec", script, "sh", command)) / 1e6
 
     def start(self) -> float:

@@ -378,7 +378,7 @@ def token_of(page: str) -> str:
 def save(
     name: str, options: argparse.Namespace, results: list[Result], versions: Result | None = None, **facts: Any
 ) -> None:
-    """Write ``results/<name>.json`` and, of what has a limit, the picture; versions are those of ``database``'s store."""
+    """Write ``results/<name>.json`` and, of what has a limit, the picture. Versions are by default the store's."""
     RESULTS.mkdir(exist_ok=True)
     report = {
         "benchmark": name,
