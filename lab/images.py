@@ -16,19 +16,20 @@ from pathlib import Path
 from lab.settings import CACHE, ROOT, VENV, LabError, Settings
 from lab.shell import as_root, install_packages, output, run, say
 
-# Where a base's packages come from, when its image cannot be pulled: sources as apt knows them.
-KEYRINGS = Path("/usr/share/keyrings")
-DEBIAN_KEYRING = KEYRINGS / "debian-archive-keyring.gpg"
-UBUNTU_KEYRING = KEYRINGS / "ubuntu-archive-keyring.gpg"
-# Packages that bring the keyrings, on either distribution; Debian 12 has none of Ubuntu's.
-KEYRING_PACKAGES = {DEBIAN_KEYRING: "debian-archive-keyring", UBUNTU_KEYRING: "ubuntu-keyring"}
-DEBIAN = f"deb [signed-by={DEBIAN_KEYRING}] http://deb.debian.org/debian {{suite}} main"
-UBUNTU = f"deb [signed-by={UBUNTU_KEYRING}] http://archive.ubuntu.com/ubuntu {{suite}}{{pocket}} main universe"
+# Where a base's packages come from, when its image cannot be pulled: sources as apt knows them, and the package that
+# has the keys they are signed with.
+DEBIAN = "deb http://deb.debian.org/debian %s main"
+UBUNTU = "deb http://archive.ubuntu.com/ubuntu %s%s main universe"
 POCKETS = ("", "-updates", "-security")
 ARCHIVES = {
-    "debian:trixie": ("trixie", [DEBIAN.format(suite="trixie")]),
-    "ubuntu:24.04": ("noble", [UBUNTU.format(suite="noble", pocket=pocket) for pocket in POCKETS]),
-    "ubuntu:22.04": ("jammy", [UBUNTU.format(suite="jammy", pocket=pocket) for pocket in POCKETS]),
+    "debian:trixie": ("trixie", [DEBIAN % "trixie"], "debian-archive-keyring"),
+    "ubuntu:24.04": ("noble", [UBUNTU % ("noble", pocket) for pocket in POCKETS], "ubuntu-keyring"),
+    "ubuntu:22.04": ("jammy", [UBUNTU % ("jammy", pocket) for pocket in POCKETS], "ubuntu-keyring"),
+}
+KEYRINGS = Path("/usr/share/keyrings")
+KEYRING_FILES = {
+    "debian-archive-keyring": "debian-archive-keyring.gpg",
+    "ubuntu-keyring": "ubuntu-archive-keyring.gpg",
 }
 # What other hosts of the lab are made from, whatever LAB_BASE is.
 TRIXIE = "bookstore-lab-host:trixie"
@@ -122,18 +123,15 @@ def _base_image(base: str) -> str:
 
 def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     """Make an image from a distribution's packages."""
-    suite, sources = ARCHIVES[base]
-    keyring = UBUNTU_KEYRING if base.startswith("ubuntu") else DEBIAN_KEYRING
-    missing = [] if shutil.which("mmdebstrap") else ["mmdebstrap"]
-    if not keyring.exists():
-        missing.append(KEYRING_PACKAGES[keyring])
-    if missing:
-        install_packages(*missing)
+    suite, sources, keyring_package = ARCHIVES[base]
+    if not shutil.which("mmdebstrap"):
+        install_packages("mmdebstrap")
+    keys = f"--keyring={_keyring(keyring_package)}"
     # Without manuals, as the distributions' slim images: each host gets its own copy.
     without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     include = f"--include={','.join(packages)}"
     # As root: without, it needs user namespaces, which many machines do not grant.
-    command = as_root("mmdebstrap", "--quiet", "--variant=minbase", include, *without, suite, "-", *sources)
+    command = as_root("mmdebstrap", "--quiet", "--variant=minbase", include, *without, keys, suite, "-", *sources)
     if os.geteuid() != 0:
         run("sudo", "-v")
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
@@ -142,6 +140,29 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
         # What was imported is a part, and would be taken for the whole next time.
         output("docker", "image", "rm", "--force", tag)
         raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
+
+
+def _keyring(package: str) -> Path:
+    """Keys that a distribution signs with, of this machine's own distribution or of Debian 13, which has both's."""
+    keyring = KEYRINGS / KEYRING_FILES[package]
+    kept = CACHE / keyring.name
+    for known in (keyring, kept):
+        if known.exists():
+            return known
+    try:
+        install_packages(package)
+        return keyring
+    except LabError:
+        say(f"this machine's distribution has no {package}: taking Debian 13's instead")
+    _build_host_image("debian:trixie", TRIXIE)
+    CACHE.mkdir(exist_ok=True)
+    install = f"apt-get -qq update && apt-get -qq install --yes {package}"
+    run(
+        *("docker", "run", "--rm", f"--volume={CACHE}:/cache", "--entrypoint=/bin/sh", TRIXIE, "-c"),
+        f"{install} && install --mode=0644 {keyring} /cache",
+        quiet=True,
+    )
+    return kept
 
 
 def ensure_store_build() -> None:

@@ -55,8 +55,13 @@ def venv_environment() -> dict[str, str]:
 
 def playbook(*arguments: str | Path, env: dict[str, str] | None = None) -> None:
     """Run ansible-playbook from the virtual environment, in colour where somebody looks."""
-    colour = {"ANSIBLE_FORCE_COLOR": "1"} if sys.stdout.isatty() else {}
-    run(VENV / "bin" / "ansible-playbook", *arguments, env={**venv_environment(), **colour, **(env or {})})
+    own = venv_environment()
+    if sys.stdout.isatty():
+        own["ANSIBLE_FORCE_COLOR"] = "1"
+    # What makes the hosts has none to begin with.
+    if "-i" not in arguments:
+        own |= {"ANSIBLE_INVENTORY_UNPARSED_WARNING": "False", "ANSIBLE_LOCALHOST_WARNING": "False"}
+    run(VENV / "bin" / "ansible-playbook", *arguments, env={**own, **(env or {})})
 
 
 def _find_python() -> str:

@@ -160,3 +160,23 @@ def test_a_base_is_made_from_packages_only_where_the_engine_cannot_pull_it(
     base = images._base_image("debian:trixie")
 
     assert (base, made) == (("debian:trixie", []) if pulled else ("bookstore-lab-base:trixie", [base]))
+
+
+def test_keys_that_this_distribution_lacks_come_from_debian_13(tmp_path, monkeypatch):
+    commands = []
+
+    def nothing_to_install(*packages):
+        raise LabError(f"there is no {packages}")
+
+    monkeypatch.setattr(images, "KEYRINGS", tmp_path / "absent")
+    monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(images, "install_packages", nothing_to_install)
+    monkeypatch.setattr(images, "_build_host_image", lambda base, tag: commands.append((base, tag)))
+    monkeypatch.setattr(images, "run", lambda *command, **_: commands.append(command))
+    keyring = images._keyring("ubuntu-keyring")
+    assert commands[0] == ("debian:trixie", images.TRIXIE)
+    assert images.TRIXIE in commands[1]
+    # Kept: the next base that wants it starts no container.
+    keyring.touch()
+    assert images._keyring("ubuntu-keyring") == keyring
+    assert len(commands) == 2
