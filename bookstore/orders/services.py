@@ -2,10 +2,11 @@
 
 import logging
 from datetime import datetime
+from typing import NamedTuple
 
 from flask import current_app
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, insert, literal, select, type_coerce, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.sql.elements import ColumnElement
@@ -18,7 +19,7 @@ from ..extensions import db
 from ..pagination import Page, newest_first
 from ..payments.models import Payment, PaymentStatus
 from ..shipping.models import Delivery, DeliveryStatus
-from ..transactions import retried, rows
+from ..transactions import retried
 from .models import Purchase, PurchaseStatus, Rating
 from .states import PURCHASE, IllegalTransition, move
 
@@ -34,24 +35,48 @@ _WITH_ALL = (
     joinedload(Purchase.payment),
     joinedload(Purchase.delivery).joinedload(Delivery.provider),
 )
+# These two statements are a purchase. They are on the tables and not the models: nothing is read back afterwards.
+_BOOKS, _PURCHASES = Book.metadata.tables["books"], Purchase.metadata.tables["purchases"]
 _TAKE = (
-    update(Book)
+    update(_BOOKS)
     .where(
-        Book.id == bindparam("book"),
-        Book.status == BookStatus.ACTIVE,
-        Book.seller_id != bindparam("buyer"),
-        Book.stock >= bindparam("copies"),
+        _BOOKS.c.id == bindparam("book"),
+        _BOOKS.c.status == BookStatus.ACTIVE,
+        _BOOKS.c.seller_id != bindparam("buyer"),
+        _BOOKS.c.stock >= bindparam("copies"),
     )
-    .values(stock=Book.stock - bindparam("copies"))
-    .execution_options(synchronize_session=False)
+    .values(stock=_BOOKS.c.stock - bindparam("copies"))
 )
-# What a book costs, and how many purchases its buyer has not paid for.
-_PRICE = select(
-    Book.price,
+_OPEN_RESERVATIONS = (
     select(func.count())
-    .where(Purchase.buyer_id == bindparam("buyer"), Purchase.status == PurchaseStatus.RESERVED)
-    .scalar_subquery(),
-).where(Book.id == bindparam("book"))
+    .where(_PURCHASES.c.buyer_id == bindparam("buyer"), _PURCHASES.c.status == PurchaseStatus.RESERVED)
+    .scalar_subquery()
+)
+_SOLD = {
+    _PURCHASES.c.buyer_id: bindparam("buyer"),
+    _PURCHASES.c.book_id: _BOOKS.c.id,
+    _PURCHASES.c.idempotency_key: bindparam("key"),
+    _PURCHASES.c.quantity: bindparam("copies"),
+    # The book's row is locked since _TAKE: this is the price that it is sold at.
+    _PURCHASES.c.unit_price: _BOOKS.c.price,
+    _PURCHASES.c.total: _BOOKS.c.price * bindparam("copies"),
+    _PURCHASES.c.status: literal(PurchaseStatus.RESERVED),
+    _PURCHASES.c.reserved_until: bindparam("until"),
+    _PURCHASES.c.created_at: bindparam("now"),
+}
+_SELL = insert(_PURCHASES).from_select(
+    list(_SOLD),
+    select(*(type_coerce(value, column.type) for column, value in _SOLD.items())).where(
+        _BOOKS.c.id == bindparam("book"), _OPEN_RESERVATIONS < MAX_OPEN_RESERVATIONS
+    ),
+)
+
+
+class Reservation(NamedTuple):
+    """What a form to buy has come to: a purchase's id, and the state that it is in."""
+
+    id: int
+    status: str
 
 
 class OutOfStock(StoreError):
@@ -89,7 +114,7 @@ def next_key(buyer: User) -> str:
 
 
 @retried
-def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Purchase:
+def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Reservation:
     """Reserve copies of a book for the buyer at its present price.
 
     One conditional UPDATE takes the copies, so however many buy at once, no copy is sold twice.
@@ -109,59 +134,49 @@ def buy(buyer: User, book_id: int, quantity: int, key: str | None = None) -> Pur
     """
     if not 1 <= quantity <= MAX_QUANTITY:
         raise InvalidInput(_l("The quantity must be a whole number between 1 and 100."))
-    wanted = {"book": book_id, "buyer": buyer.id, "copies": quantity}
-    if not rows(db.session.execute(_TAKE, wanted)):
-        db.session.rollback()
-        # The form may have come before, and have taken the last copy.
-        if key and (known := _made_before(buyer.id, book_id, key)):
-            return known
-        raise _why_not(buyer, book_id)
-    # The row is locked since the UPDATE: this is the price that it is sold at.
-    price, open_ones = db.session.execute(_PRICE, wanted).one()
-    if open_ones >= MAX_OPEN_RESERVATIONS:
-        db.session.rollback()
-        if key and (known := _made_before(buyer.id, book_id, key)):
-            return known
-        raise TooManyReservations
-    now = utcnow()
-    purchase = Purchase(
-        buyer_id=buyer.id,
-        book_id=book_id,
-        quantity=quantity,
-        unit_price=price,
-        total=price * quantity,
-        idempotency_key=key,
-        reserved_until=now + current_app.config["RESERVATION"],
-        created_at=now,
-    )
-    db.session.add(purchase)
+    buyer_id = buyer.id
     try:
-        db.session.flush()
-        # It is known; it would be read again after the commit.
-        db.session.expunge(purchase)
-        db.session.commit()
-    except IntegrityError:
-        # To ask the form's key first would cost each purchase a trip, for the few forms that come twice.
+        return _reserve(buyer_id, book_id, quantity, key)
+    except (OutOfStock, TooManyReservations, IntegrityError) as refusal:
         db.session.rollback()
-        if key and (known := _made_before(buyer.id, book_id, key)):
+        # The form may have come before, and have taken the last copy or the buyer's last reservation. To ask that
+        # first would cost each purchase a trip, for the few forms that come twice.
+        if key and (known := _made_before(buyer_id, book_id, key)):
             return known
+        if isinstance(refusal, OutOfStock):
+            raise _why_not(buyer_id, book_id) from None
         raise
-    return purchase
 
 
-def _made_before(buyer_id: int, book_id: int, key: str) -> Purchase | None:
-    return db.session.scalar(
-        select(Purchase).where(
+def _reserve(buyer_id: int, book_id: int, quantity: int, key: str | None) -> Reservation:
+    now = utcnow()
+    wanted = {"book": book_id, "buyer": buyer_id, "copies": quantity}
+    connection = db.session.connection()
+    if not connection.execute(_TAKE, wanted).rowcount:
+        raise OutOfStock
+    until = now + current_app.config["RESERVATION"]
+    sale = connection.execute(_SELL, wanted | {"key": key, "now": now, "until": until})
+    if not sale.rowcount:
+        raise TooManyReservations
+    reservation = Reservation(sale.lastrowid, PurchaseStatus.RESERVED)
+    db.session.commit()
+    return reservation
+
+
+def _made_before(buyer_id: int, book_id: int, key: str) -> Reservation | None:
+    made = db.session.execute(
+        select(Purchase.id, Purchase.status).where(
             Purchase.buyer_id == buyer_id, Purchase.book_id == book_id, Purchase.idempotency_key == key
         )
-    )
+    ).one_or_none()
+    return Reservation(*made) if made else None
 
 
-def _why_not(buyer: User, book_id: int) -> StoreError:
+def _why_not(buyer_id: int, book_id: int) -> StoreError:
     book = db.session.get(Book, book_id)
     if book is None or book.status != BookStatus.ACTIVE:
         return NotFound(_l("This book is no longer on sale."))
-    return OwnBook() if book.seller_id == buyer.id else OutOfStock()
+    return OwnBook() if book.seller_id == buyer_id else OutOfStock()
 
 
 def own_purchase(purchase_id: int, buyer: User, *, lock: bool = False) -> Purchase:

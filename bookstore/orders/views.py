@@ -30,11 +30,11 @@ def buy(book_id: int) -> ResponseReturnValue:
     form = BuyForm()
     if not form.validate_on_submit():
         raise InvalidInput(_l("The quantity must be a whole number between 1 and 100."))
-    purchase = services.buy(me(), book_id, form.quantity.data, form.key.data or None)
-    if purchase.status != PurchaseStatus.RESERVED:
+    reservation = services.buy(me(), book_id, form.quantity.data, form.key.data or None)
+    if reservation.status != PurchaseStatus.RESERVED:
         flash(_("You have sent this form before: here is the purchase that it made."), "success")
-        return redirect(url_for("orders.purchase", purchase_id=purchase.id))
-    return redirect(url_for("payments.pay", purchase_id=purchase.id))
+        return redirect(url_for("orders.purchase", purchase_id=reservation.id))
+    return redirect(url_for("payments.pay", purchase_id=reservation.id))
 
 
 @bp.get("/purchases")
