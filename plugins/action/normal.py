@@ -1,8 +1,8 @@
-"""Runs the modules for AWS in a fork of Ansible itself, and every other module as Ansible does.
+"""Runs the modules that call AWS or a Docker engine from here in a fork of Ansible itself, all others as Ansible does.
 
 Ansible packs a module, starts a Python for it and compiles there what it has just unpacked: with boto3 a second of CPU
 for each of the fifty tasks of playbooks/aws.yml, more than AWS takes to answer. These modules run on this machine, in
-this Python, which has loaded all of it. A fork is a process of its own as well: what a module does to itself ends with
+this Python, which has it compiled. A fork is a process of its own as well: what a module does to itself ends with
 it. ansible.netcommon does likewise with the modules for network devices (its option import_modules).
 
 Ansible takes this file for ``ansible.legacy.normal``, the action of every module that has no action of its own.
@@ -30,7 +30,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import merge_hash
 from ansible.vars.clean import remove_internal_keys
 
-COLLECTIONS = ("amazon.aws", "community.aws")
+COLLECTIONS = ("amazon.aws", "community.aws", "community.docker")
 OWN = Path(__file__).resolve().parents[1] / "modules"
 # How Ansible and a module write JSON to each other, unless the module says otherwise. None of these does.
 PROFILE = "legacy"
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _forked_module(self) -> str:
-        """Where the task's module is, if it is one for AWS that would run here, as who runs Ansible."""
+        """Where the task's module is, if it is one of these and would run here, as who runs Ansible."""
         if self._connection.transport != "local" or self._connection.become or self._task.async_val:
             return ""
         found = self._shared_loader_obj.module_loader.find_plugin_with_context(
