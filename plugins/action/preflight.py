@@ -139,6 +139,19 @@ def database_admits(address: str, rules: list[dict[str, Any]]) -> Iterator[Probl
         )
 
 
+@rule("private_address", "database:mysql_bind_address")
+def application_address(address: str, bind: str) -> Iterator[Problem]:
+    """The store comes to MySQL from within its network: a forgotten address would be the public one."""
+    mend = "Set private_address of the application host to its IP address in the private network."
+    if not is_address(address) or not is_address(bind):
+        return
+    mine, its = ipaddress.ip_address(address), ipaddress.ip_address(bind)
+    if mine.is_global:
+        yield Problem("private_address", f"must be private: MySQL listens in a private network ({bind})", mend)
+    elif mine.version != its.version:
+        yield Problem("private_address", f"must be of one family with mysql_bind_address ({bind})", mend)
+
+
 @rule("bookstore_app_upstream_file", "nginx_certbot_upstream_file")
 def upstream_file(written: str, read: str) -> Iterator[Problem]:
     """Nginx must read what a release writes."""
@@ -468,6 +481,9 @@ def bind_address(address: str) -> Iterator[Problem]:
             "must be a private address: MySQL would listen to the Internet",
             "Set private_address of the database host to its IP address in the private network.",
         )
+    elif str(parsed) != address:
+        # Certificates and MySQL's users have it so.
+        yield Problem("mysql_bind_address", "must be written in its short form", f"Write {parsed}.")
 
 
 @rule("mysql_users", "mysql_databases")
@@ -589,4 +605,8 @@ class ActionModule(Preflight):
     def wanted(self, groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
         """Every host of the groups that are given roles."""
         roles: dict[str, list[str]] = self._task.args["roles"]
-        return {host: given for group, given in roles.items() for host in groups[group]}
+        both: dict[str, list[str]] = {}
+        for group, given in roles.items():
+            for host in groups[group]:
+                both[host] = list(dict.fromkeys(both.get(host, []) + given))
+        return both

@@ -395,6 +395,12 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     # mysql.
     (
+        {"mysql_bind_address": "fd00:0:0::10"},
+        'mysql_bind_address: "fd00:0:0::10"',
+        "its short form",
+        "Write fd00::10",
+    ),
+    (
         {"mysql_bind_address": "0.0.0.0"},
         'mysql_bind_address: "0.0.0.0"',
         "would listen to the Internet",
@@ -622,6 +628,39 @@ def test_two_application_hosts_are_two_users_of_the_database(check: Check, envir
     (environment / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
     assert check() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "rule"),
+    [(None, "must be private: MySQL listens in a private network (10.0.0.10)"), ("fd00::20", "of one family")],
+)
+def test_the_store_comes_from_the_private_network(
+    check: Check, environment: Path, address: str | None, rule: str
+) -> None:
+    inventory = yaml.safe_load((environment / "hosts.yml").read_text())
+    host = inventory["application"]["hosts"]["app"]
+    # Documentation's addresses are no global ones.
+    host["ansible_host"] = "8.8.4.4"
+    del host["private_address"]
+    if address:
+        host["private_address"] = address
+    (environment / "hosts.yml").write_text(yaml.safe_dump(inventory))
+
+    [problem] = check()
+
+    assert problem.startswith("private_address")
+    assert rule in problem
+    assert "Set private_address of the application host" in problem
+
+
+def test_a_host_of_both_groups_is_checked_for_both(check: Check, environment: Path) -> None:
+    inventory = yaml.safe_load((environment / "hosts.yml").read_text())
+    inventory["database"]["hosts"] = inventory["application"]["hosts"]
+    (environment / "hosts.yml").write_text(yaml.safe_dump(inventory))
+
+    [problem] = check(mysql_buffer_pool_size="half")
+
+    assert problem.startswith("mysql_buffer_pool_size")
 
 
 def test_a_contact_would_be_noticed(playbook: Playbook) -> None:
