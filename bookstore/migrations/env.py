@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 LOCK_SECONDS = 120
 target_db = current_app.extensions["migrate"].db
@@ -25,7 +27,7 @@ def exclusive(connection: Connection) -> Iterator[None]:
     got = connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": LOCK_SECONDS})
     connection.commit()
     if got != 1:
-        raise RuntimeError(f"another migration has been running for {LOCK_SECONDS} s")
+        raise click.ClickException(f"Another migration has been running for {LOCK_SECONDS} s.")
     try:
         yield
     finally:
@@ -33,9 +35,18 @@ def exclusive(connection: Connection) -> Iterator[None]:
         connection.commit()
 
 
+def connect() -> Connection:
+    """Connect to the database; what keeps the store out is one line, for whoever deploys it."""
+    try:
+        connection: Connection = target_db.engine.connect()
+    except OperationalError as error:
+        raise click.ClickException(f"The database does not let the store in: {error.orig}") from None
+    return connection
+
+
 def run() -> None:
     """Run the migrations that are missing."""
-    with target_db.engine.connect() as connection, exclusive(connection):
+    with connect() as connection, exclusive(connection):
         context.configure(
             connection=connection,
             target_metadata=target_db.metadata,

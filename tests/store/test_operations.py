@@ -442,6 +442,15 @@ def test_the_proxy_may_keep_what_is_nobodys(make, browser):
     assert "Set-Cookie" in stranger.get("/book/catalog?lang=es").headers
 
 
+def test_a_database_that_does_not_answer_is_one_line_of_a_migration():
+    app = create_app(environ=MYSQL | {"DB_HOST": "127.0.0.1", "DB_PORT": "1"})
+    result = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("Error: The database does not let the store in: (2003, ")
+    assert "127.0.0.1" in line
+
+
 def test_a_connection_that_dies_takes_no_ready_answer_with_it(server, monkeypatch):
     app = make_app(server.new_database())
     with app.app_context():
