@@ -53,6 +53,8 @@ def load_config(environ: Mapping[str, str]) -> dict[str, Any]:
         "METRICS_TOKEN": _metrics_token(environ),
         "CURRENCY": environ.get("CURRENCY") or "COP",
         "SIMULATED_PAYMENTS": not _flag(environ, "SIMULATED_PAYMENTS_OFF"),
+        # The account, and whatever else buyers have to know to transfer money to it.
+        "TRANSFER_INSTRUCTIONS": environ.get("TRANSFER_INSTRUCTIONS", "").strip(),
         **_gateway(environ),
         "RESERVATION": timedelta(minutes=_number(environ, "RESERVATION_MINUTES", 30, low=1, high=10_080)),
         # A browser accepts the __Host- prefix only from HTTPS, without Domain, with Path=/:

@@ -61,6 +61,17 @@ class Purchase(Model):
     rating: Mapped["Rating | None"] = relationship(lazy="raise", back_populates="purchase")
     events: Mapped[list["PurchaseEvent"]] = relationship(lazy="raise", order_by="PurchaseEvent.id")
 
+    @property
+    def amount(self) -> Decimal:
+        """What the buyer pays in all, with the delivery where it is paid here."""
+        return self.payment.amount if self.payment else self.total
+
+    @property
+    def can_be_rated(self) -> bool:
+        """Whether the book is on its way at least: until then the purchase can still be cancelled."""
+        sent = self.delivery is not None and self.delivery.status in ("shipped", "delivered")
+        return self.status == PurchaseStatus.COMPLETED or (self.status == PurchaseStatus.PAID and sent)
+
 
 class PurchaseEvent(Model):
     """One step in the life of a purchase, its payment or its delivery."""

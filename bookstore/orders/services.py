@@ -99,9 +99,9 @@ class TooManyReservations(Conflict):
 
 
 class NotRateable(Conflict):
-    """Only who paid can rate, and only once."""
+    """Only who paid can rate, once, and not before the seller has sent the parcel."""
 
-    message = _l("A purchase can be rated once, after it is paid.")
+    message = _l("A purchase can be rated once, after it is paid and sent.")
 
 
 def next_key(buyer: User) -> str:
@@ -358,17 +358,17 @@ def complete_if_done(purchase_id: int, actor_id: int | None) -> None:
 
 @retried
 def rate(purchase_id: int, buyer: User, stars: int, comment: str) -> Rating:
-    """Rate the seller of a paid purchase, once.
+    """Rate the seller of a purchase that is paid and sent, once.
 
     Raises:
         InvalidInput: the stars are not from 1 to 5.
         NotFound: the buyer has no such purchase.
-        NotRateable: it is not paid, or is rated already.
+        NotRateable: it is not paid or not sent, or is rated already.
     """
     if not 1 <= stars <= 5:
         raise InvalidInput(_l("Please choose from one to five stars."))
     purchase = own_purchase(purchase_id, buyer, lock=True)
-    if purchase.status not in (PurchaseStatus.PAID, PurchaseStatus.COMPLETED):
+    if not purchase.can_be_rated:
         raise NotRateable
     seller_id = purchase.book.seller_id
     rating = Rating(purchase_id=purchase_id, seller_id=seller_id, stars=stars, comment=comment[:MAX_COMMENT])

@@ -1,8 +1,8 @@
 """Forms of the payments domain."""
 
 from flask_babel import lazy_gettext as _l
-from wtforms import RadioField
-from wtforms.validators import InputRequired, Optional
+from wtforms import HiddenField, RadioField, ValidationError
+from wtforms.validators import InputRequired
 
 from ..web import StoreForm
 from .models import Method
@@ -24,5 +24,12 @@ THANKS = {
 class PaymentForm(StoreForm):
     """How to pay, and the carrier; the view fills in the choices."""
 
-    provider = RadioField(_l("Delivery service"), [Optional()], validate_choice=False)
+    provider = RadioField(_l("Delivery service"), validate_choice=False)
     method = RadioField(_l("Payment method"), [InputRequired(_l("Please choose one of the payment methods."))])
+    # Sent by the store's own page, which shows the carriers; the original store's clients choose theirs afterwards.
+    carriers_shown = HiddenField(default="yes")
+
+    def validate_provider(self, field: RadioField) -> None:
+        """Let nobody pay a total that they have not seen."""
+        if self.carriers_shown.raw_data and field.choices and not field.data:
+            raise ValidationError(str(_l("Please choose a delivery service.")))

@@ -48,9 +48,13 @@ class ReservationExpired(Conflict):
 def methods() -> list[Method]:
     """The ways to pay that are on offer, the quickest first."""
     offered: list[Method] = [Method.CARD] if gateway.enabled() else []
-    if current_app.config["SIMULATED_PAYMENTS"]:
+    demonstration = current_app.config["SIMULATED_PAYMENTS"]
+    if demonstration:
         offered += SIMULATED
-    return [*offered, Method.BANK_TRANSFER, Method.CASH_ON_DELIVERY]
+    # Without an account nobody could transfer anything.
+    if demonstration or current_app.config["TRANSFER_INSTRUCTIONS"]:
+        offered.append(Method.BANK_TRANSFER)
+    return [*offered, Method.CASH_ON_DELIVERY]
 
 
 def payable_purchase(purchase_id: int, buyer: User, *, lock: bool = False) -> Purchase:

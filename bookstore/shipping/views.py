@@ -8,6 +8,7 @@ from wtforms import SelectChoice
 from ..accounts.access import admin_required, login_required, me, staff_required
 from ..errors import InvalidInput
 from ..i18n import money
+from ..orders.models import PurchaseStatus
 from ..orders.states import DELIVERY
 from . import services
 from .forms import DeliveryForm, ProviderForm, ShippedForm
@@ -37,7 +38,8 @@ def deliver(purchase_id: int) -> ResponseReturnValue:
         except InvalidInput as error:
             form.provider.errors = [error.message]
         else:
-            flash(_("Everything is arranged. Enjoy your reading!"), "success")
+            paid = purchase.status == PurchaseStatus.PAID
+            flash(_("Everything is arranged. Enjoy your reading!") if paid else _("Everything is arranged."), "success")
             if addressed:
                 return redirect(url_for("orders.purchase", purchase_id=purchase_id))
             return redirect(url_for("catalog.catalog"))

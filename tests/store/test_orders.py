@@ -1,5 +1,6 @@
 """From the reservation to the parcel: every step once, by whom it is for, in the order that makes sense."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -246,6 +247,12 @@ def test_nobody_can_reserve_everything(make, app):
 def test_a_purchase_is_rated_once(trade, fetch):
     assert trade.buyer.post(f"/purchases/{trade.id}/rate", {"stars": "5"}).status_code == 409
     trade.pay()
+    # It can still be cancelled: a rating would stay.
+    assert trade.buyer.post(f"/purchases/{trade.id}/rate", {"stars": "1"}).status_code == 409
+    assert "Rate the seller" not in trade.buyer.get(f"/purchases/{trade.id}").text
+    trade.deliver()
+    trade.ship()
+    assert "Rate the seller" in trade.buyer.get(f"/purchases/{trade.id}").text
     for stars in ("0", "6", "", "x"):
         assert trade.buyer.post(f"/purchases/{trade.id}/rate", {"stars": stars}).status_code == 422
     assert trade.buyer.post(f"/purchases/{trade.id}/rate", {"stars": "4", "comment": "Quick."}).status_code == 302
@@ -274,8 +281,42 @@ def test_demonstration_payments_can_be_off(trade, app, monkeypatch):
     monkeypatch.setitem(app.config, "SIMULATED_PAYMENTS", False)
     page = trade.buyer.get(f"/payment/{trade.id}").text
     assert "Demonstration" not in page
-    assert "Bank transfer" in page
     assert trade.pay("Paypal").status_code == 422
+    # No account to transfer to is named.
+    assert "Bank transfer" not in page
+    assert trade.pay("Bank Transfer").status_code == 422
+
+
+def test_a_transfer_says_how_much_to_which_account_and_until_when(trade, app, fetch, monkeypatch):
+    monkeypatch.setitem(app.config, "SIMULATED_PAYMENTS", False)
+    monkeypatch.setitem(app.config, "TRANSFER_INSTRUCTIONS", "Banco Sol, account 123-456")
+    assert trade.pay("Bank Transfer").status_code == 302
+    trade.deliver()
+    page = trade.buyer.get(f"/purchases/{trade.id}").text
+    assert "Banco Sol, account 123-456" in page
+    assert re.search(rf"Please transfer COP\s[\d,.]+ until .+, and name purchase no. {trade.id}\.", page)
+    assert "Enjoy your reading" not in page
+    assert "Banco Sol" not in trade.seller.get(f"/purchases/{trade.id}").text
+    trade.staff.post(f"/admin/payments/{fetch(Payment)[0].id}/confirm")
+    assert "Banco Sol" not in trade.buyer.get(f"/purchases/{trade.id}").text
+
+
+def test_nobody_pays_a_total_that_they_have_not_seen(trade):
+    page = trade.buyer.get(f"/payment/{trade.id}").text
+    assert 'name="carriers_shown"' in page
+    refused = trade.pay("Paypal", carriers_shown="yes")
+    assert refused.status_code == 422
+    assert "Please choose a delivery service." in refused.text
+    assert trade.states[0] == "reserved"
+
+
+def test_a_purchase_has_one_total(trade):
+    carrier = re.search(r'name="provider"[^>]*value="(\d+)"', trade.buyer.get(f"/payment/{trade.id}").text)[1]
+    trade.pay("Paypal", carriers_shown="yes", provider=carrier)
+    total = re.search(r'<p class="total">.*?<strong>(.+?)</strong>', trade.buyer.get(f"/purchases/{trade.id}").text)[1]
+    assert total in trade.buyer.get("/purchases").text
+    assert total in trade.seller.get("/sales").text
+    assert total in trade.staff.get("/admin/purchases").text
 
 
 def test_carriers_are_kept_by_administrators(trade, make, browser, fetch):
