@@ -20,7 +20,7 @@ up: ## Start the lab: two hosts, one store, HTTPS (LAB_PORT, LAB_SUBNET, LAB_BAS
 down: ## Remove the lab; caches stay
 	@$(PYTHON) -m lab down
 
-distclean: ## Remove the lab, its images, its caches and .venv
+distclean: ## Remove the lab, its images, its caches, .venv and the store of `make dev`
 	@$(PYTHON) -m lab distclean
 
 image: ## Bake the golden image and boot two clones of it behind a load balancer, at LAB_PORT + 1
@@ -41,7 +41,7 @@ rehearse: ## Rehearse the playbooks for AWS on an emulator (KEEP=1 leaves it sta
 rehearse-down: ## End a rehearsal that was kept
 	@$(BIN)/python -m lab rehearse-down
 
-vault: ## Generate an environment's secrets, encrypted: make vault ENV=two-vms
+vault: ## Generate an environment's secrets, encrypted: make vault ENV=production
 	@$(PYTHON) -m lab venv
 	@$(BIN)/python inventories/new_vault.py $(ENV)
 

@@ -1,4 +1,4 @@
-"""Generate an environment's secrets, encrypted: ``make vault ENV=two-vms``.
+"""Generate an environment's secrets, encrypted: ``make vault ENV=production``.
 
 Writes ``inventories/ENV/group_vars/all/vault.yml`` with ansible-vault, under a password kept in
 ``.vault-password-ENV`` (generated where it is missing). A vault that exists is never touched.
@@ -16,6 +16,9 @@ from ansible.constants import DEFAULT_VAULT_ID_MATCH
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ("two-vms", "aws")
+# Written by `make up` and `make image`, with secrets of their own.
+OWN = ("lab", "image")
 
 
 class VaultError(Exception):
@@ -35,12 +38,17 @@ def new_vault(environment: str, root: Path = ROOT) -> tuple[Path, Path]:
     Raises:
         VaultError: there is no such environment, or it has a vault.
     """
+    if environment in EXAMPLES:
+        raise VaultError(
+            f"inventories/{environment} is an example. Copy it, and make the copy's secrets: "
+            f"cp -r inventories/{environment} inventories/production; make vault ENV=production"
+        )
     inventory = root / "inventories" / environment
     if not environment or not (inventory / "hosts.yml").is_file():
-        known = sorted(path.parent.name for path in root.glob("inventories/*/hosts.yml"))
+        known = sorted({path.parent.name for path in root.glob("inventories/*/hosts.yml")} - {*EXAMPLES, *OWN})
         raise VaultError(
-            f'there is no environment "{environment}" below inventories/. Name one of '
-            f"{', '.join(known)}: make vault ENV={known[0] if known else 'two-vms'}"
+            f'there is no environment "{environment}" below inventories/. '
+            + (f"Name one of {', '.join(known)}." if known else f"Copy an example, such as inventories/{EXAMPLES[0]}.")
         )
     vault = inventory / "group_vars" / "all" / "vault.yml"
     if vault.exists():

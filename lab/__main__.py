@@ -14,7 +14,7 @@ from pathlib import Path
 from lab import dev as development, engine, image, images
 from lab.checks import check_machine
 from lab.python import ensure_venv, playbook
-from lab.settings import CACHE, INVENTORY, ROOT, STATE, VENV, LabError, Settings, read_settings
+from lab.settings import CACHE, DEV, INVENTORY, ROOT, STATE, VENV, LabError, Settings, read_settings
 from lab.shell import output, run, say, write_private
 
 ADMIN_EMAIL = "admin@bookstore.example"
@@ -64,11 +64,11 @@ def down(settings: Settings) -> None:
 
 
 def distclean(settings: Settings) -> None:
-    """Remove the lab and its caches: images, wheels, the virtual environment."""
+    """Remove the lab and its caches: images, wheels, the virtual environment; and the store of `make dev`."""
     if engine.answers():
         images.remove_images(settings)
     down(settings)
-    for path in (CACHE, VENV):
+    for path in (CACHE, DEV, VENV):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -178,10 +178,11 @@ The store is open ({seconds:.0f} s):
     {ADMIN_EMAIL}, password in {ADMIN_PASSWORD.relative_to(ROOT)}
 
   What to try next:
+    source .venv/bin/activate
     ansible-playbook -i inventories/lab playbooks/site.yml      nothing changes
     ansible-playbook -i inventories/lab playbooks/deploy.yml    after an edit below bookstore/
     ssh -i {key} -o UserKnownHostsFile={hosts} root@{settings.address("app")}
-    make test    make down
+    make down                                                   removes all of it
 """)
 
 

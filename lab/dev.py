@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 
-from lab.settings import ROOT, STATE, VENV, LabError
+from lab.settings import DEV, ROOT, VENV, LabError
 from lab.shell import run, say
 
-DATABASE = STATE / "dev.sqlite"
-UPLOADS = STATE / "dev-uploads"
-SECRET_KEY = STATE / "dev-secret-key"
+DATABASE = DEV / "store.sqlite"
+UPLOADS = DEV / "uploads"
+SECRET_KEY = DEV / "secret-key"
 ADMIN_EMAIL = "admin@bookstore.example"
-ADMIN_PASSWORD = STATE / "dev-admin-password"
+ADMIN_PASSWORD = DEV / "admin-password"
 
 
 def serve() -> None:
@@ -24,7 +24,7 @@ def serve() -> None:
     port = os.environ.get("DEV_PORT", "5000")
     if not port.isdigit() or not 1 <= int(port) <= 65535:
         raise LabError(f"DEV_PORT={port} is not a port. Give a number from 1 to 65535.")
-    STATE.mkdir(mode=0o700, exist_ok=True)
+    DEV.mkdir(mode=0o700, exist_ok=True)
     UPLOADS.mkdir(exist_ok=True)
     for path in (SECRET_KEY, ADMIN_PASSWORD):
         if not path.exists():

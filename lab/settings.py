@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".lab"
+# What `make dev` keeps; the lab comes and goes without it.
+DEV = ROOT / ".dev"
 CACHE = ROOT / ".cache"
 VENV = ROOT / ".venv"
 INVENTORY = ROOT / "inventories" / "lab"

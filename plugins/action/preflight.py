@@ -18,6 +18,7 @@ An answer names the variable, its value unless it is secret, where it is set, th
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import sys
@@ -56,6 +57,13 @@ PUBLIC_ACME = re.compile(r"https://[^/]*\.(letsencrypt\.org|pki\.goog|zerossl\.c
 SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
 RESERVED_ENVIRONMENT = {
     "DB_HOST", "DB_NAME", "DB_PASS", "DB_PORT", "DB_SSL_CA", "DB_USER", "SECRET_KEY", "TRUSTED_PROXY_COUNT",
+}  # fmt: skip
+# What else the store reads; others' variables, such as TZ, may stand beside them.
+STORE_VARIABLES = {
+    "CURRENCY", "DISPLAY_TIMEZONE", "GUNICORN_THREADS", "MAIL_FROM", "MAIL_PASSWORD", "MAIL_PORT", "MAIL_SERVER",
+    "MAIL_TLS", "MAIL_USERNAME", "METRICS_TOKEN", "REGISTRATIONS_PER_HOUR", "RESERVATION_MINUTES",
+    "SECRET_KEY_FALLBACKS", "SIMULATED_PAYMENTS_OFF", "STORE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
+    "TRANSFER_INSTRUCTIONS", "WEB_CONCURRENCY",
 }  # fmt: skip
 # What an environment says besides the roles' variables (group_vars/all/wiring.yml reads it).
 ENVIRONMENT_SPEC: dict[str, dict[str, Any]] = {
@@ -393,6 +401,10 @@ def environment(value: dict[str, Any]) -> Iterator[Problem]:
                 "must be variables of one line each",
                 "Use upper case, digits and _ for the name, and a value without a line break.",
                 name,
+            )
+        elif name not in STORE_VARIABLES and (near := difflib.get_close_matches(name, STORE_VARIABLES, 1, 0.85)):
+            yield Problem(
+                "bookstore_app_environment", f"has {name}, which is read by nothing", f"Did you mean {near[0]}?"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ansible.conftest import Run, checker
+from tests.ansible.conftest import ROOT, Run, checker, load
 
 Check = Callable[..., list[str]]
 Playbook = Callable[..., Run]
@@ -393,6 +394,12 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "must be one line",
         "Remove the line break",
     ),
+    (
+        {"bookstore_app_environment": {"SIMULATED_PAYMENT_OFF": "1", "TZ": "UTC"}},
+        "bookstore_app_environment",
+        "has SIMULATED_PAYMENT_OFF, which is read by nothing",
+        "Did you mean SIMULATED_PAYMENTS_OFF?",
+    ),
     # mysql.
     (
         {"mysql_bind_address": "fd00:0:0::10"},
@@ -661,6 +668,17 @@ def test_a_host_of_both_groups_is_checked_for_both(check: Check, environment: Pa
     [problem] = check(mysql_buffer_pool_size="half")
 
     assert problem.startswith("mysql_buffer_pool_size")
+
+
+def test_the_variables_of_the_store_are_known() -> None:
+    source = "".join((ROOT / "bookstore" / name).read_text() for name in ("config.py", "gunicorn.conf.py"))
+    read = set(re.findall(r'environ(?:\.get\(|\[|, )"([A-Z_]+)"', source))
+    preflight = load(ROOT / "plugins" / "action" / "preflight.py")
+    assert {name for name in re.findall(r"[A-Z_]+", source)} >= preflight.STORE_VARIABLES
+    # The image and the role set these.
+    own = {"DATABASE_URL", "RELEASE", "UPLOAD_FOLDER", "SESSION_COOKIE_INSECURE", "STRIPE_API_BASE"}
+    own |= {name for name in read if name.startswith("PROMETHEUS_")}
+    assert read - preflight.STORE_VARIABLES - preflight.RESERVED_ENVIRONMENT - own == set()
 
 
 def test_a_contact_would_be_noticed(playbook: Playbook) -> None:
