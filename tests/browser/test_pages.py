@@ -181,7 +181,7 @@ def test_a_price_is_what_the_seller_meant_or_refused(
 @pytest.mark.parametrize(
     ("page", "problem", "field"),
     [
-        ("payment", "Please choose one of the payment methods.", "#method-0"),
+        ("payment", "Please choose a delivery service.", "#provider-0"),
         ("delivery", "Please enter who receives the parcel.", "#recipient"),
     ],
 )
