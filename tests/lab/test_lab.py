@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import checks, images, settings
+from lab import checks, dev, images, settings
 from lab.settings import LabError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,3 +180,11 @@ def test_keys_that_this_distribution_lacks_come_from_debian_13(tmp_path, monkeyp
     keyring.touch()
     assert images._keyring("ubuntu-keyring") == keyring
     assert len(commands) == 2
+
+
+def test_a_taken_port_of_make_dev_is_said_before_anything_is_made(taken_port, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEV_PORT", str(taken_port))
+    monkeypatch.setattr(dev, "DEV", tmp_path / "dev")
+    with pytest.raises(LabError, match=f"Port {taken_port} is taken"):
+        dev.serve()
+    assert not (tmp_path / "dev").exists()
