@@ -71,15 +71,22 @@ def _is_own_lab(settings: Settings) -> bool:
     return False
 
 
-def check_port(port: int) -> None:
+def check_port(port: int, variable: str = "LAB_PORT", target: str = "up") -> None:
+    """Refuse a port of this machine that cannot be listened on, and say how to choose another.
+
+    Raises:
+        LabError: it is taken, or is root's alone.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError as error:
-            raise LabError(f"Port {port} may only be used by root. Choose another: LAB_PORT=8443 make up") from error
+            raise LabError(
+                f"Port {port} may only be used by root. Choose another: {variable}=8443 make {target}"
+            ) from error
         except OSError as error:
-            raise LabError(f"Port {port} is taken. Choose another: LAB_PORT={port + 1} make up") from error
+            raise LabError(f"Port {port} is taken. Choose another: {variable}={port + 1} make {target}") from error
 
 
 def _check_subnet(settings: Settings) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 
+from lab.checks import check_port
 from lab.settings import DEV, ROOT, VENV, LabError
 from lab.shell import run, say
 
@@ -25,9 +25,7 @@ def serve() -> None:
     port = os.environ.get("DEV_PORT", "5000")
     if not port.isdigit() or not 1 <= int(port) <= 65535:
         raise LabError(f"DEV_PORT={port} is not a port. Give a number from 1 to 65535.")
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-            raise LabError(f"Port {port} is taken. Give another one: DEV_PORT={int(port) % 65535 + 1} make dev")
+    check_port(int(port), "DEV_PORT", "dev")
     DEV.mkdir(mode=0o700, exist_ok=True)
     UPLOADS.mkdir(exist_ok=True)
     for path in (SECRET_KEY, ADMIN_PASSWORD):

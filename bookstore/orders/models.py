@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..columns import Money, UTCDateTime, exact_string, utcnow
 from ..extensions import Model
+from ..shipping.models import DeliveryStatus
 
 if TYPE_CHECKING:
     from ..accounts.models import User
@@ -69,7 +70,7 @@ class Purchase(Model):
     @property
     def can_be_rated(self) -> bool:
         """Whether the book is on its way at least: until then the purchase can still be cancelled."""
-        sent = self.delivery is not None and self.delivery.status in ("shipped", "delivered")
+        sent = self.delivery is not None and self.delivery.status in (DeliveryStatus.SHIPPED, DeliveryStatus.DELIVERED)
         return self.status == PurchaseStatus.COMPLETED or (self.status == PurchaseStatus.PAID and sent)
 
 

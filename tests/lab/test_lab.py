@@ -185,6 +185,8 @@ def test_keys_that_this_distribution_lacks_come_from_debian_13(tmp_path, monkeyp
 def test_a_taken_port_of_make_dev_is_said_before_anything_is_made(taken_port, tmp_path, monkeypatch):
     monkeypatch.setenv("DEV_PORT", str(taken_port))
     monkeypatch.setattr(dev, "DEV", tmp_path / "dev")
-    with pytest.raises(LabError, match=f"Port {taken_port} is taken"):
+    with pytest.raises(
+        LabError, match=f"Port {taken_port} is taken. Choose another: DEV_PORT={taken_port + 1} make dev"
+    ):
         dev.serve()
     assert not (tmp_path / "dev").exists()
