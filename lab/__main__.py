@@ -48,6 +48,24 @@ def up(settings: Settings) -> None:
 
 def down(settings: Settings) -> None:
     """Remove everything that `up` and `image` made, but for caches."""
+    _remove_hosts(settings)
+    if engine.answers():
+        engine.release_engine()
+    say("nothing of the lab is left but caches (`make distclean` removes those)")
+
+
+def distclean(settings: Settings) -> None:
+    """Remove the lab and its caches: images, wheels, the virtual environment; and the store of `make dev`."""
+    _remove_hosts(settings)
+    if engine.answers():
+        images.remove_images()
+        engine.release_engine()
+    for path in (CACHE, DEV, VENV):
+        shutil.rmtree(path, ignore_errors=True)
+    say("nothing of the lab is left")
+
+
+def _remove_hosts(settings: Settings) -> None:
     image.down(settings)
     if engine.answers():
         names = output("docker", "ps", "-aq", "--filter", f"label=bookstore.lab={settings.name}")
@@ -56,20 +74,9 @@ def down(settings: Settings) -> None:
             run("docker", "rm", "--force", "--volumes", *names.split(), quiet=True)
         if output("docker", "network", "ls", "-q", "--filter", f"name=^{settings.name}$"):
             run("docker", "network", "rm", settings.name, quiet=True)
-        engine.release_engine()
     for path in (LAB_HOSTS, LAB_VARS):
         path.unlink(missing_ok=True)
     shutil.rmtree(STATE, ignore_errors=True)
-    say("nothing of the lab is left but caches (`make distclean` removes those)")
-
-
-def distclean(settings: Settings) -> None:
-    """Remove the lab and its caches: images, wheels, the virtual environment; and the store of `make dev`."""
-    if engine.answers():
-        images.remove_images(settings)
-    down(settings)
-    for path in (CACHE, DEV, VENV):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def dev(settings: Settings) -> None:

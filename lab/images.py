@@ -36,6 +36,7 @@ TRIXIE = "bookstore-lab-host:trixie"
 ACME_IMAGE = "bookstore-lab-host:acme"
 NFS_IMAGE = "bookstore-lab-host:nfs"
 PYTHON_IMAGE = "bookstore-python:trixie"
+REPOSITORIES = ("bookstore-lab-host", "bookstore-lab-base", "bookstore-python")
 PYTHON_ARCHIVE = CACHE / "bookstore-python-trixie.tar.gz"
 PYTHON_VERSION = "3.13"
 WHEELHOUSE = CACHE / "wheelhouse"
@@ -222,8 +223,13 @@ def _collect_wheels() -> None:
     stamp.write_text(wanted)
 
 
-def remove_images(settings: Settings) -> None:
-    """Remove every image that the lab made."""
-    images = output("docker", "images", "--quiet", "--filter", "reference=bookstore-*")
-    if images:
-        run("docker", "image", "rm", "--force", *sorted(set(images.split())))
+def remove_images() -> None:
+    """Remove every image that a lab made, but for those that another checkout's hosts run from."""
+    references = (f"--filter=reference={name}" for name in REPOSITORIES)
+    for name in (output("docker", "images", "--format={{.Repository}}:{{.Tag}}", *references) or "").split():
+        if output("docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"):
+            say(f"leaving the image {name}, which another checkout's hosts run from")
+        else:
+            run("docker", "image", "rm", name, quiet=True)
+    # What a newer one has taken the name of.
+    run("docker", "image", "prune", "--force", f"--filter=label={BUILT_FROM}", quiet=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import checks, dev, images, settings
+from lab import __main__ as main, checks, dev, images, settings
 from lab.settings import LabError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +120,44 @@ def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(LabError, match=r"needs root.*install sudo"):
         checks._check_rights()
+
+
+def test_images_are_removed_but_those_that_another_checkout_runs_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    removed = []
+
+    def output(*command: str) -> str:
+        if command[1] == "images":
+            return f"{images.TRIXIE}\n{images.ACME_IMAGE}"
+        return "af1d9fc0c7b1" if command[-1] == f"--filter=ancestor={images.TRIXIE}" else ""
+
+    monkeypatch.setattr(images, "output", output)
+    monkeypatch.setattr(images, "run", lambda *command, quiet: removed.append(command[-1]))
+
+    images.remove_images()
+
+    assert images.ACME_IMAGE in removed
+    assert images.TRIXIE not in removed
+    assert f"leaving the image {images.TRIXIE}" in capsys.readouterr().out
+
+
+def test_distclean_ends_the_hosts_before_their_images_and_the_engine_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = []
+    monkeypatch.setattr(main.image, "down", lambda _: None)
+    monkeypatch.setattr(main.engine, "answers", lambda: True)
+    monkeypatch.setattr(main, "output", lambda *_: "af1d9fc0c7b1")
+    monkeypatch.setattr(main, "run", lambda *command, quiet: done.append(command[1]))
+    monkeypatch.setattr(main.images, "remove_images", lambda: done.append("images"))
+    monkeypatch.setattr(main.engine, "release_engine", lambda: done.append("engine"))
+    for path in ("LAB_HOSTS", "LAB_VARS", "STATE", "CACHE", "DEV", "VENV"):
+        monkeypatch.setattr(main, path, tmp_path / path)
+
+    main.distclean(read_settings())
+
+    assert done == ["rm", "network", "images", "engine"]
 
 
 def test_two_checkouts_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
