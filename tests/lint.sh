@@ -18,7 +18,7 @@ check ruff ruff check .
 check ruff-format ruff format --check .
 check mypy mypy
 check yamllint yamllint --strict .
-mapfile -t scripts < <(git ls-files "*.sh" .ci/run lab/host/lab-init lab/vm/lab-vm lab/acme/pebble-keys roles/efs-mount/files/efs-mount)
+mapfile -t scripts < <(git ls-files "*.sh" .ci/run lab/host/lab-init lab/vm/lab-vm lab/acme/pebble-settings roles/efs-mount/files/efs-mount)
 check shellcheck shellcheck "${scripts[@]}"
 mapfile -t dockerfiles < <(git ls-files "*Dockerfile")
 check hadolint hadolint "${dockerfiles[@]}"
