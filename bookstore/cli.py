@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,7 +30,7 @@ ORPHAN_AGE = timedelta(days=1)
 def init_app(app: Flask) -> None:
     """Register the commands."""
     for command in (
-        sample_data, create_admin, static_export, expire, tidy, rebuild_search, check_integrity,
+        sample_data, create_admin, set_password, static_export, expire, tidy, rebuild_search, check_integrity,
         table_sums, receive_rows, receive_covers,
     ):  # fmt: skip
         app.cli.add_command(command)
@@ -63,18 +65,40 @@ def create_admin(email: str, name: str, password_stdin: bool, role: str) -> None
     The password comes from standard input, or from ADMIN_PASSWORD, or is asked for. The last
     line printed is "created", "updated" or "unchanged".
     """
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = os.environ.get("ADMIN_PASSWORD") or click.prompt(
-            "Password", hide_input=True, confirmation_prompt=True
-        )
+    password = "" if password_stdin else os.environ.get("ADMIN_PASSWORD", "")
+    with _said_plainly():
+        click.echo(accounts.ensure_admin(email, password or _read_password(password_stdin), name, Role(role)))
+
+
+@click.command("set-password")
+@click.option("--email", required=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@with_appcontext
+def set_password(email: str, password_stdin: bool) -> None:
+    """Give somebody a new password, where no mail can bring them a link.
+
+    They are logged out everywhere. The password comes from standard input, or is asked for. The last line printed is
+    "updated".
+    """
+    with _said_plainly():
+        accounts.replace_password(email, _read_password(password_stdin))
+    click.echo("updated")
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Let what the store refuses be one line, in English."""
     try:
-        outcome = accounts.ensure_admin(email, password, name, Role(role))
+        yield
     except StoreError as error:
         with force_locale("en"):
             raise click.ClickException(str(error.message)) from None
-    click.echo(outcome)
 
 
 @click.command("static-export")

@@ -111,8 +111,8 @@ def _format_money(amount: Decimal, currency: str, locale: str) -> str:
 
 
 def moment(value: datetime) -> str:
-    """Write a moment in the visitor's language and the store's time zone."""
-    return str(format_datetime(value, "d MMM y, HH:mm"))
+    """Write a moment in the visitor's language and the store's time zone, which it names by its city."""
+    return str(format_datetime(value, "d MMM y, HH:mm (VVV)"))
 
 
 def month(value: datetime) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from .. import mail
 from ..admin import audit
 from ..columns import utcnow
-from ..errors import Conflict, InvalidInput, StoreError
+from ..errors import Conflict, InvalidInput, NotFound, StoreError
 from ..extensions import db
 from ..i18n import language
 from . import mails, throttle
@@ -255,14 +255,33 @@ def ensure_admin(email: str, password: str, name: str, role: Role = Role.ADMINIS
     if user.role == Role.ADMINISTRATOR != role and not lock_administrators() - {user.id}:
         raise LastAdministrator
     if not verify_password(user.password_hash, password):
-        check_length(password)
-        user.password_hash = hash_password(password)
-        # Whoever knew the old password must not stay logged in with the new rights.
-        db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
+        _set_password(user, password)
     user.role = role
     audit.record(None, "user.role", f"user {user.id}", f"{outcome}: {role.value}")
     db.session.commit()
     return outcome
+
+
+def replace_password(email: str, password: str) -> None:
+    """Give an account a new password without knowing the old one, and end its sessions.
+
+    Raises:
+        InvalidInput: e-mail or password cannot be accepted.
+        NotFound: no account has the address.
+    """
+    user = find(normalise_email(email))
+    if user is None:
+        raise NotFound(f"Nobody has registered {email}.")
+    _set_password(user, password)
+    audit.record(None, "user.password", f"user {user.id}")
+    db.session.commit()
+
+
+def _set_password(user: User, password: str) -> None:
+    check_length(password)
+    user.password_hash = hash_password(password)
+    # Whoever knew the old password must not stay logged in.
+    db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))
 
 
 def lock_administrators() -> set[int]:

@@ -65,6 +65,21 @@ def test_such_a_module_needs_no_python_of_its_own(emulator: str, module: str, sa
     assert said in done.stdout
 
 
+def test_ansible_has_boto3_loaded_before_it_forks() -> None:
+    # As the strategy does it in the process that all forks come from, before the first task.
+    code = """
+import sys
+from ansible.plugins.loader import action_loader, init_plugin_loader
+init_plugin_loader()
+action_loader.get("aws_preflight", class_only=True)
+print("boto3" in sys.modules)
+"""
+    python = [BIN / "python", "-c", code]
+    done = subprocess.run(python, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "True\n"
+
+
 def test_every_other_module_starts_as_ever() -> None:
     assert ansible("ansible.builtin.ping").returncode == 2
 

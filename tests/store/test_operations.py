@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from bookstore import ConfigError, assets, create_app, logs
 from bookstore.accounts.models import LoginAttempt, User, UserSession
+from bookstore.admin.models import AuditEntry
 from bookstore.catalog.models import Book
 from bookstore.columns import utcnow
 from bookstore.config import load_config
@@ -282,6 +283,41 @@ def test_create_admin_promotes_and_refuses_junk(app, make, fetch):
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")
     assert len(fetch(User)) == 1
+
+
+def test_a_forgotten_password_is_replaced_by_a_command(app, make, fetch, browser):
+    run = app.test_cli_runner().invoke
+    user = make.user()
+    visitor = browser(user)
+    args = ["set-password", "--email", user.email.upper(), "--password-stdin"]
+
+    assert _last(run(args=args, input="chosen over the phone\n")) == "updated"
+
+    assert visitor.get("/account").status_code == 302
+    form = {"email": user.email, "password": "chosen over the phone"}
+    assert browser().post("/login", form).status_code == 302
+    assert fetch(User, user.id).role == user.role
+    assert [entry.action for entry in fetch(AuditEntry)] == ["user.password"]
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "said"),
+    [
+        ("nobody@example.com", PASSWORD, "Nobody has registered nobody@example.com."),
+        ("x", PASSWORD, "address"),
+        (None, "short", "between 10 and 128 characters"),
+    ],
+)
+def test_set_password_refuses_junk(app, make, fetch, email, password, said):
+    user = make.user()
+    args = ["set-password", "--email", email or user.email, "--password-stdin"]
+
+    result = app.test_cli_runner().invoke(args=args, input=password + "\n")
+
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert said in result.output
+    assert fetch(User, user.id).password_hash == user.password_hash
 
 
 def _last(result):

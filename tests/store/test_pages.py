@@ -1,6 +1,7 @@
 """What every page has in common: headers, languages, few queries, friendly errors."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
+from flask_babel import force_locale
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy.exc import OperationalError
 
 import bookstore
-from bookstore import assets, web
+from bookstore import assets, i18n, web
 from bookstore.accounts.models import User
 from bookstore.catalog import views as catalog
 from bookstore.extensions import db
@@ -189,6 +191,15 @@ def test_money_is_written_as_the_language_does(make, browser):
     assert "COP\u00a01,234.50<" in english
     assert "$\u00a045.000<" in spanish
     assert "$\u00a01.234,50<" in spanish
+
+
+def test_a_moment_says_where_it_is_that_late(app):
+    moment = datetime(2026, 11, 30, 7, 11, tzinfo=UTC)
+    with app.test_request_context():
+        with force_locale("en"):
+            assert i18n.moment(moment) == "30 Nov 2026, 02:11 (Bogota)"
+        with force_locale("es"):
+            assert i18n.moment(moment) == "30 nov 2026, 02:11 (Bogotá)"
 
 
 def test_every_text_is_translated():
