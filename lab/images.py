@@ -8,29 +8,46 @@ import os
 import platform
 import shutil
 import subprocess
+import tarfile
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from lab.settings import CACHE, ROOT, VENV, LabError, Settings
 from lab.shell import as_root, install_packages, output, run, say
 
-# Where a base's packages come from, when its image cannot be pulled: sources as apt knows them, and the package that
-# has the keys they are signed with.
+
+class Keyring(NamedTuple):
+    """The keys that a distribution signs its packages with, as that distribution and the other one package them."""
+
+    package: str
+    file: str
+    # Id of the key that signs today's suites. An old distribution's package may not have it yet.
+    key: bytes
+    # The base that has them too, for a machine that has not.
+    elsewhere: str
+
+
+# Where a base's packages come from, when its image cannot be pulled: sources as apt knows them, and their keys.
 DEBIAN = "deb http://deb.debian.org/debian %s main"
 UBUNTU = "deb http://archive.ubuntu.com/ubuntu %s%s main universe"
 POCKETS = ("", "-updates", "-security")
+DEBIAN_KEYS = Keyring(
+    "debian-archive-keyring", "debian-archive-keyring.gpg", bytes.fromhex("6ED0E7B82643E131"), "ubuntu:24.04"
+)
+UBUNTU_KEYS = Keyring(
+    "ubuntu-keyring", "ubuntu-archive-keyring.gpg", bytes.fromhex("871920D1991BC93C"), "debian:trixie"
+)
 ARCHIVES = {
-    "debian:trixie": ("trixie", [DEBIAN % "trixie"], "debian-archive-keyring"),
-    "ubuntu:24.04": ("noble", [UBUNTU % ("noble", pocket) for pocket in POCKETS], "ubuntu-keyring"),
-    "ubuntu:22.04": ("jammy", [UBUNTU % ("jammy", pocket) for pocket in POCKETS], "ubuntu-keyring"),
+    "debian:trixie": ("trixie", [DEBIAN % "trixie"], DEBIAN_KEYS),
+    "ubuntu:24.04": ("noble", [UBUNTU % ("noble", pocket) for pocket in POCKETS], UBUNTU_KEYS),
+    "ubuntu:22.04": ("jammy", [UBUNTU % ("jammy", pocket) for pocket in POCKETS], UBUNTU_KEYS),
 }
 KEYRINGS = Path("/usr/share/keyrings")
-KEYRING_FILES = {
-    "debian-archive-keyring": "debian-archive-keyring.gpg",
-    "ubuntu-keyring": "ubuntu-archive-keyring.gpg",
-}
 # What other hosts of the lab are made from, whatever LAB_BASE is.
 TRIXIE = "bookstore-lab-host:trixie"
 ACME_IMAGE = "bookstore-lab-host:acme"
@@ -124,10 +141,10 @@ def _base_image(base: str) -> str:
 
 def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     """Make an image from a distribution's packages."""
-    suite, sources, keyring_package = ARCHIVES[base]
+    suite, sources, keyring = ARCHIVES[base]
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap")
-    keys = f"--keyring={_keyring(keyring_package)}"
+    keys = f"--keyring={_keys(keyring)}"
     # Without manuals, as the distributions' slim images: each host gets its own copy.
     without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     include = f"--include={','.join(packages)}"
@@ -143,26 +160,34 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
         raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
 
 
-def _keyring(package: str) -> Path:
-    """Keys that a distribution signs with, of this machine's own distribution or of Debian 13, which has both's."""
-    keyring = KEYRINGS / KEYRING_FILES[package]
-    kept = CACHE / keyring.name
-    for known in (keyring, kept):
-        if known.exists():
-            return known
-    try:
-        install_packages(package)
-        return keyring
-    except LabError:
-        say(f"this machine's distribution has no {package}: taking Debian 13's instead")
-    _build_host_image("debian:trixie", TRIXIE)
+def _keys(keyring: Keyring) -> Path:
+    """A distribution's keys: this machine's, or those that the other distribution packages.
+
+    Raises:
+        LabError: neither has them.
+    """
+    own, kept = KEYRINGS / keyring.file, CACHE / keyring.file
+    if kept.exists():
+        return kept
+    if not own.exists():
+        with suppress(LabError):
+            install_packages(keyring.package)
+    if own.exists() and keyring.key in own.read_bytes():
+        return own
+    say(f"this machine has no {keyring.package} that is new enough: taking that of {keyring.elsewhere}")
+    suite, sources, others = ARCHIVES[keyring.elsewhere]
+    known = KEYRINGS / others.file
+    if not known.exists():
+        install_packages(others.package)
+    include = f"--include={keyring.package}"
+    extract = as_root("mmdebstrap", "--quiet", "--variant=extract", include, f"--keyring={known}", suite, "-", *sources)
+    extracted = subprocess.run([str(word) for word in extract], stdout=subprocess.PIPE)
+    if extracted.returncode:
+        raise LabError(f"{keyring.package} could not be had: this machine needs a registry or a mirror.")
     CACHE.mkdir(exist_ok=True)
-    install = f"apt-get -qq update && apt-get -qq install --yes {package}"
-    run(
-        *("docker", "run", "--rm", f"--volume={CACHE}:/cache", "--entrypoint=/bin/sh", TRIXIE, "-c"),
-        f"{install} && install --mode=0644 {keyring} /cache",
-        quiet=True,
-    )
+    with tarfile.open(fileobj=BytesIO(extracted.stdout)) as files:
+        if (file := files.extractfile(f".{KEYRINGS / keyring.file}")) is not None:
+            kept.write_bytes(file.read())
     return kept
 
 

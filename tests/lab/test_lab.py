@@ -6,7 +6,9 @@ import ipaddress
 import socket
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -200,24 +202,50 @@ def test_a_base_is_made_from_packages_only_where_the_engine_cannot_pull_it(
     assert (base, made) == (("debian:trixie", []) if pulled else ("bookstore-lab-base:trixie", [base]))
 
 
-def test_keys_that_this_distribution_lacks_come_from_debian_13(tmp_path, monkeypatch):
-    commands = []
+@pytest.mark.parametrize("own", [None, b"keys of 2021"])
+def test_keys_that_this_machine_lacks_come_from_the_other_distribution(tmp_path, monkeypatch, own):
+    """Debian 12 has no package of Ubuntu's keys, and Ubuntu 22.04's of Debian's is older than Debian 13."""
+    keyrings, cache, started = tmp_path / "keyrings", tmp_path / "cache", []
+    keyrings.mkdir()
+    (keyrings / images.UBUNTU_KEYS.file).touch()
+    if own:
+        (keyrings / images.DEBIAN_KEYS.file).write_bytes(own)
 
     def nothing_to_install(*packages):
         raise LabError(f"there is no {packages}")
 
-    monkeypatch.setattr(images, "KEYRINGS", tmp_path / "absent")
-    monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
+    def mmdebstrap(command, stdout):
+        started.append(command)
+        archive = BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as files:
+            entry = tarfile.TarInfo(f".{keyrings / images.DEBIAN_KEYS.file}")
+            entry.size = 4
+            files.addfile(entry, BytesIO(b"keys"))
+        return subprocess.CompletedProcess(command, 0, archive.getvalue())
+
+    monkeypatch.setattr(images, "KEYRINGS", keyrings)
+    monkeypatch.setattr(images, "CACHE", cache)
     monkeypatch.setattr(images, "install_packages", nothing_to_install)
-    monkeypatch.setattr(images, "_build_host_image", lambda base, tag: commands.append((base, tag)))
-    monkeypatch.setattr(images, "run", lambda *command, **_: commands.append(command))
-    keyring = images._keyring("ubuntu-keyring")
-    assert commands[0] == ("debian:trixie", images.TRIXIE)
-    assert images.TRIXIE in commands[1]
-    # Kept: the next base that wants it starts no container.
-    keyring.touch()
-    assert images._keyring("ubuntu-keyring") == keyring
-    assert len(commands) == 2
+    monkeypatch.setattr(images.subprocess, "run", mmdebstrap)
+
+    keys = images._keys(images.DEBIAN_KEYS)
+
+    assert keys == cache / images.DEBIAN_KEYS.file
+    assert keys.read_bytes() == b"keys"
+    assert f"--keyring={keyrings / images.UBUNTU_KEYS.file}" in started[0]
+    assert "noble" in started[0]
+    # Kept: the next base that wants them asks nobody.
+    assert images._keys(images.DEBIAN_KEYS) == keys
+    assert len(started) == 1
+
+
+def test_keys_that_this_machine_has_are_taken(tmp_path, monkeypatch):
+    own = tmp_path / images.DEBIAN_KEYS.file
+    own.write_bytes(b"before" + images.DEBIAN_KEYS.key + b"after")
+    monkeypatch.setattr(images, "KEYRINGS", tmp_path)
+    monkeypatch.setattr(images, "CACHE", tmp_path / "cache")
+
+    assert images._keys(images.DEBIAN_KEYS) == own
 
 
 def test_a_taken_port_of_make_dev_is_said_before_anything_is_made(taken_port, tmp_path, monkeypatch):
