@@ -11,10 +11,12 @@ import subprocess
 import tarfile
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 from lab.settings import CACHE, ROOT, VENV, LabError, Settings
@@ -144,36 +146,39 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     suite, sources, keyring = ARCHIVES[base]
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap")
-    keys = f"--keyring={_keys(keyring)}"
     # Without manuals, as the distributions' slim images: each host gets its own copy.
     without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     include = f"--include={','.join(packages)}"
     # As root: without, it needs user namespaces, which many machines do not grant.
-    command = as_root("mmdebstrap", "--quiet", "--variant=minbase", include, *without, keys, suite, "-", *sources)
     if os.geteuid() != 0:
         run("sudo", "-v")
-    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
-        imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
+    with _keys(keyring) as keys:
+        command = as_root(
+            *("mmdebstrap", "--quiet", "--variant=minbase", include, *without, f"--keyring={keys}"),
+            *(suite, "-", *sources),
+        )
+        with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
+            imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
     if bootstrap.returncode or imported.returncode:
         # What was imported is a part, and would be taken for the whole next time.
         output("docker", "image", "rm", "--force", tag)
         raise LabError(f"{base} could not be made from packages either: this machine needs a registry or a mirror.")
 
 
-def _keys(keyring: Keyring) -> Path:
+@contextmanager
+def _keys(keyring: Keyring) -> Iterator[Path]:
     """A distribution's keys: this machine's, or those that the other distribution packages.
 
     Raises:
         LabError: neither has them.
     """
-    own, kept = KEYRINGS / keyring.file, CACHE / keyring.file
-    if kept.exists():
-        return kept
+    own = KEYRINGS / keyring.file
     if not own.exists():
         with suppress(LabError):
             install_packages(keyring.package)
     if own.exists() and keyring.key in own.read_bytes():
-        return own
+        yield own
+        return
     say(f"this machine has no {keyring.package} that is new enough: taking that of {keyring.elsewhere}")
     suite, sources, others = ARCHIVES[keyring.elsewhere]
     known = KEYRINGS / others.file
@@ -184,11 +189,13 @@ def _keys(keyring: Keyring) -> Path:
     extracted = subprocess.run([str(word) for word in extract], stdout=subprocess.PIPE)
     if extracted.returncode:
         raise LabError(f"{keyring.package} could not be had: this machine needs a registry or a mirror.")
-    CACHE.mkdir(exist_ok=True)
-    with tarfile.open(fileobj=BytesIO(extracted.stdout)) as files:
+    # In a public place, for all to read: apt does so as a user of its own, to whom a home may be closed.
+    with NamedTemporaryFile(suffix=".gpg") as kept, tarfile.open(fileobj=BytesIO(extracted.stdout)) as files:
         if (file := files.extractfile(f".{KEYRINGS / keyring.file}")) is not None:
-            kept.write_bytes(file.read())
-    return kept
+            kept.write(file.read())
+        kept.flush()
+        os.chmod(kept.name, 0o644)
+        yield Path(kept.name)
 
 
 def ensure_store_build() -> None:
