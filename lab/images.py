@@ -149,16 +149,20 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     # Without manuals, as the distributions' slim images: each host gets its own copy.
     without = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     include = f"--include={','.join(packages)}"
-    # As root: without, it needs user namespaces, which many machines do not grant.
+    # Asked for before the two run at once.
     if os.geteuid() != 0:
         run("sudo", "-v")
+    label = f"--change=LABEL {BUILT_FROM}={base}"
     with _keys(keyring) as keys:
+        # As root: without, it needs user namespaces, which many machines do not grant.
         command = as_root(
             *("mmdebstrap", "--quiet", "--variant=minbase", include, *without, f"--keyring={keys}"),
             *(suite, "-", *sources),
         )
         with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as bootstrap:
-            imported = subprocess.run(["docker", "import", "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL)
+            imported = subprocess.run(
+                ["docker", "import", label, "-", tag], stdin=bootstrap.stdout, stdout=subprocess.DEVNULL
+            )
     if bootstrap.returncode or imported.returncode:
         # What was imported is a part, and would be taken for the whole next time.
         output("docker", "image", "rm", "--force", tag)
@@ -189,10 +193,12 @@ def _keys(keyring: Keyring) -> Iterator[Path]:
     extracted = subprocess.run([str(word) for word in extract], stdout=subprocess.PIPE)
     if extracted.returncode:
         raise LabError(f"{keyring.package} could not be had: this machine needs a registry or a mirror.")
+    with tarfile.open(fileobj=BytesIO(extracted.stdout)) as files:
+        file = files.extractfile(f".{KEYRINGS / keyring.file}")
+        found = file.read() if file else b""
     # In a public place, for all to read: apt does so as a user of its own, to whom a home may be closed.
-    with NamedTemporaryFile(suffix=".gpg") as kept, tarfile.open(fileobj=BytesIO(extracted.stdout)) as files:
-        if (file := files.extractfile(f".{KEYRINGS / keyring.file}")) is not None:
-            kept.write(file.read())
+    with NamedTemporaryFile(suffix=".gpg") as kept:
+        kept.write(found)
         kept.flush()
         os.chmod(kept.name, 0o644)
         yield Path(kept.name)
@@ -263,5 +269,5 @@ def remove_images() -> None:
             say(f"leaving the image {name}, which another checkout's hosts run from")
         else:
             run("docker", "image", "rm", name, quiet=True)
-    # What a newer one has taken the name of.
+    # Those whose name a newer one has taken.
     run("docker", "image", "prune", "--force", f"--filter=label={BUILT_FROM}", quiet=True)
