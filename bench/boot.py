@@ -19,7 +19,7 @@ from typing import Any
 import requests
 
 from bench.harness import BenchError, arguments, save, say
-from lab import image
+from lab import baking, image
 from lab.python import playbook
 from lab.settings import read_settings
 
@@ -76,7 +76,7 @@ class Host:
 
     def until_healthy(self, began: float) -> float:
         """Seconds since ``began`` when it is healthy; see ``start``."""
-        address = image.address(self.container, self.network)
+        address = baking.address(self.container, self.network)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
@@ -148,9 +148,9 @@ def parts(host: Host) -> dict[str, float]:
 def bootstrap(lab: str, directory: Path) -> float:
     """Seconds that the roles take to bring a host with nothing on it to the same state."""
     settings = read_settings()
-    folder = image.given("bootstrap", {"trial": True})
-    volumes = [image.DOCKER, f"{folder}:/srv/instance:ro"]
-    host: image.Host = {"name": "bootstrap", "groups": ["golden_image"], "volumes": volumes}
+    folder = image.bakery(lab).given("bootstrap", {"trial": True})
+    volumes = [baking.DOCKER, f"{folder}:/srv/instance:ro"]
+    host: baking.Host = {"name": "bootstrap", "groups": ["golden_image"], "volumes": volumes}
     values = {"lab_name": lab, "lab_directory": str(directory), "lab_inventory": str(directory / "hosts.yml")}
     playbook("lab/create.yml", "-e", json.dumps({**values, "lab_image": settings.host_image, "lab_hosts": [host]}))
     (directory / "group_vars").symlink_to(image.INVENTORY / "group_vars")
@@ -195,7 +195,7 @@ def main() -> None:
         try:
             nothing = bootstrap(f"{lab}-bootstrap", Path(directory))
         finally:
-            image.remove(f"{lab}-bootstrap")
+            baking.remove(f"{lab}-bootstrap")
     total = round(sum(alone.values()), 2)
     bound = round(MOST_OF_PARTS * total, 2)
     result = {

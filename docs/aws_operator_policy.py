@@ -1,4 +1,4 @@
-"""Generate docs/aws-operator-policy.json: what an operator of playbooks/aws*.yml must be allowed.
+"""Generate docs/aws-operator-policy.json: what an operator of bake.yml and aws*.yml must be allowed.
 
 Run it after `make rehearse`, whose recorded calls it reads (or those in a file that is named). To these it adds the
 calls that the repository's own modules can make, and what an operator does besides (FURTHER): a rehearsal does not show
@@ -115,6 +115,8 @@ IMPLIED: dict[str, list[str]] = {
 # What Ansible's modules call only to change or restore what is there, and what docs/aws.md tells an operator to call.
 FURTHER = [
     "autoscaling:AttachLoadBalancerTargetGroups",
+    # Golden images that bake.yml does not keep.
+    "ec2:DeleteSnapshot", "ec2:DeregisterImage",
     "ec2:DeleteRoute", "ec2:DeleteTags", "ec2:ReplaceRoute", "ec2:RevokeSecurityGroupIngress",
     "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
     "elasticloadbalancing:CreateRule", "elasticloadbalancing:DeleteRule", "elasticloadbalancing:ModifyListener",
@@ -173,7 +175,11 @@ NAMED: dict[str, dict[str, str]] = {
 
 # Actions that are limited in a way of their own.
 ENVIRONMENT_TAG: Condition = ("StringEquals", "aws:ResourceTag/Environment", "{name}")
+# Several environments share them, whoever baked them.
+GOLDEN: Condition = ("StringEquals", "aws:ResourceTag/Role", "golden")
 SPECIAL: dict[str, tuple[list[str], Condition | None]] = {
+    "ec2:DeleteSnapshot": (["*"], GOLDEN),
+    "ec2:DeregisterImage": (["*"], GOLDEN),
     # Services make these roles for themselves once an account.
     "iam:CreateServiceLinkedRole": (["arn:aws:iam::*:role/aws-service-role/*"], None),
     "iam:PassRole": (["arn:aws:iam::*:role/{name}-*"], ("StringEquals", "iam:PassedToService", "ec2.amazonaws.com")),
@@ -199,8 +205,8 @@ TAGGED = {
     "acm": ("DeleteCertificate",),
     "cloudfront": ("DeleteDistribution", "UpdateDistribution"),
     "ec2": (
-        "DeleteInternetGateway", "DeleteLaunchTemplate", "DeleteNatGateway", "DeleteRouteTable", "DeleteSecurityGroup",
-        "DeleteSubnet", "DeleteVpc", "DeleteVpcEndpoints", "TerminateInstances",
+        "DeleteInternetGateway", "DeleteKeyPair", "DeleteLaunchTemplate", "DeleteNatGateway", "DeleteRouteTable",
+        "DeleteSecurityGroup", "DeleteSubnet", "DeleteVpc", "DeleteVpcEndpoints", "TerminateInstances",
     ),
     "elasticfilesystem": (
         "CreateAccessPoint", "CreateMountTarget", "DeleteAccessPoint", "DeleteFileSystem", "DeleteMountTarget",

@@ -99,11 +99,11 @@ def prepare_nfs(settings: Settings) -> None:
     images.ensure_nfs_image()
 
 
-def rehearsal(name: str) -> None:
+def rehearsal(name: str, settings: Settings) -> None:
     """Rehearse the playbooks for AWS, or end a rehearsal that was kept. Imported late: its libraries are in .venv."""
     import importlib
 
-    getattr(importlib.import_module("lab.rehearsal"), name)()
+    getattr(importlib.import_module("lab.rehearsal"), name)(settings)
 
 
 def _create_vars(settings: Settings) -> dict[str, object]:
@@ -206,8 +206,8 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "prepare-nfs": prepare_nfs,
     "venv": lambda _: ensure_venv(),
     "dev": dev,
-    "rehearse": lambda _: rehearsal("rehearse"),
-    "rehearse-down": lambda _: rehearsal("down"),
+    "rehearse": lambda settings: rehearsal("rehearse", settings),
+    "rehearse-down": lambda settings: rehearsal("down", settings),
     "image": image.up,
     "image-down": image.down,
 }

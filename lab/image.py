@@ -1,12 +1,10 @@
-"""`make image`: bakes a lab host, freezes it, and boots clones of it behind a load balancer."""
+"""`make image`: bakes a lab host and boots clones of it behind a load balancer."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 import json
-import os
-import secrets
 import shutil
 import socket
 import ssl
@@ -16,33 +14,26 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab import images
+from lab.baking import Bakery, Frozen, Host, address, register_base, remove, tell_boot
 from lab.checks import check_ground, check_port
 from lab.engine import answers, ensure_engine
-from lab.python import ensure_venv, playbook, venv_environment
+from lab.python import ensure_venv, playbook
 from lab.settings import ROOT, STATE, VENV, LabError, Settings
 from lab.shell import as_root, output, run, say, write_private
 
 INVENTORY = ROOT / "inventories" / "image"
-HOSTS = INVENTORY / "hosts.yml"
-VARS = INVENTORY / "group_vars" / "all" / "lab.yml"
 HERE = STATE / "image"
-SECRET = HERE / "secret.json"
 PROVEN = HERE / "proven"
 FACTS = STATE / "image.json"
 CA_FILE = HERE / "ca.pem"
-DOCKER = "/var/lib/docker"
 # As lab/file_server.yml has it.
 SHARE = "/var/lib/docker/share"
 WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
 # A host's systemd and what it runs take seven.
 ENOUGH_WATCHES = 1024
-Host = dict[str, object]
-
-
 # A clone finds its secret in the folder that it is given.
 GIVEN = {"secret_file": "/srv/instance/secret.json"}
 CLONES = ("clone-1", "clone-2")
@@ -68,13 +59,14 @@ def up(settings: Settings) -> None:
         around.append({"name": "covers", "groups": ["file_servers"]})
     else:
         say("this machine's kernel has no NFS: instead of a covers server, the clones share a volume")
-    frozen = Frozen.of(name(settings))
+    here = bakery(name(settings))
     if not PROVEN.exists():
         down(settings)
-        prepare(settings)
-        _bake(settings, frozen, around)
+        check_port(port(settings))
+        here.prepare(settings)
+        _bake(settings, here, around)
     say("booting two clones, each with its copy of the disk")
-    create(settings, [*around, *(clone(settings, frozen, one) for one in CLONES)])
+    here.create(settings, [*around, *(clone(here, one) for one in CLONES)])
     playbook("lab/image.yml", "-i", INVENTORY, "--limit", "balancers:localhost")
     _wait_until_all_serve(settings)
     _write_facts(settings)
@@ -89,31 +81,20 @@ def _allow_many_hosts() -> None:
     say(f"{raised}, until this machine's next boot" if raised else f"{WATCHES} stays low: eight clones may not start")
 
 
-def _bake(settings: Settings, frozen: Frozen, around: list[Host]) -> None:
-    """Bake a host by the pipeline; the frozen host stands for the AMI, a clone of it for the instance on trial."""
-    lab = frozen.lab
-    say(f"starting the hosts {', '.join(str(host['name']) for host in around)} and builder")
-    try:
-        create(settings, [*around, {"name": "builder", "groups": ["golden_image"]}])
-        _write_vars(settings, f"{lab}-builder")
+def _bake(settings: Settings, here: Bakery, around: list[Host]) -> None:
+    """Bake a host by the pipeline, beside what its clones will need."""
+    with here.builder(settings, around), emulator() as environment:
+        here.write_vars(
+            settings,
+            lab_https_port=port(settings),
+            lab_secluded_database=str(secluded_subnet(here.lab)[10]),
+        )
         playbook("lab/image.yml", "-i", INVENTORY, "--limit", "all:localhost:!balancers")
-        with emulator() as environment:
-            say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
-            bake(environment, "--skip-tags", "prove")
-            say("freezing the sealed builder: its disk is the image")
-            frozen.freeze(f"{lab}-builder")
-            say("proving the image: bake.yml goes on with a clone of it")
-            # In the builder's place: the pipeline goes on with the image that is there.
-            trial = frozen.host("trial", given("trial", {"trial": True}))
-            create(settings, [*around, {**trial, "groups": ["golden_image"]}])
-            bake(environment)
-    except LabError:
-        _tell_boot(f"{lab}-trial")
-        raise
-    finally:
-        # Whatever happened: neither is to be left running.
-        for host in ("trial", "builder"):
-            remove_host(lab, host)
+        say("baking the builder: ansible-playbook -i inventories/image playbooks/bake.yml")
+        bake(environment, "--skip-tags", "prove")
+        here.freeze(settings, around)
+        say("proving the image: bake.yml goes on with a clone of it")
+        bake(environment)
     PROVEN.touch()
 
 
@@ -123,7 +104,8 @@ def down(settings: Settings) -> None:
         remove(name(settings))
         # What a test that was cut off left behind.
         remove(secluded_name(name(settings)))
-    for path in (HOSTS, VARS, FACTS):
+    here = bakery(name(settings))
+    for path in (here.hosts, here.vars, FACTS):
         path.unlink(missing_ok=True)
     shutil.rmtree(HERE, ignore_errors=True)
 
@@ -131,6 +113,11 @@ def down(settings: Settings) -> None:
 def name(settings: Settings) -> str:
     """Starts the name of everything of this lab."""
     return f"{settings.name}-image"
+
+
+def bakery(lab: str) -> Bakery:
+    """Where the image of a lab of this name is baked."""
+    return Bakery(lab, HERE, INVENTORY)
 
 
 def port(settings: Settings) -> int:
@@ -141,27 +128,6 @@ def port(settings: Settings) -> int:
 def url(settings: Settings) -> str:
     """Address of the load balancer."""
     return f"https://localhost:{port(settings)}"
-
-
-def prepare(settings: Settings) -> None:
-    """Make what a bake needs: a free port, images, secrets."""
-    check_port(port(settings))
-    images.ensure_host_image(settings)
-    images.ensure_store_build()
-    HERE.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(SECRET, json.dumps({"SECRET_KEY": secrets.token_urlsafe(48), "DB_PASS": secrets.token_urlsafe(24)}))
-
-
-def create(settings: Settings, hosts: list[Host]) -> None:
-    """Start hosts that are not there yet, and write the inventory of all of them."""
-    values = {
-        "lab_name": name(settings),
-        "lab_directory": str(HERE),
-        "lab_inventory": str(HOSTS),
-        "lab_image": settings.host_image,
-        "lab_hosts": hosts,
-    }
-    playbook("lab/create.yml", "-e", json.dumps(values))
 
 
 def bake(environment: dict[str, str], *arguments: str) -> None:
@@ -186,7 +152,7 @@ def emulator() -> Iterator[dict[str, str]]:
     with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             _wait_for(endpoint)
-            _register_base({**os.environ, **environment, **venv_environment()})
+            register_base(environment)
             yield environment
         finally:
             process.terminate()
@@ -201,31 +167,13 @@ def _wait_for(endpoint: str) -> None:
     raise LabError(f"The emulator of EC2 does not answer; see {HERE / 'emulator.log'}")
 
 
-def _register_base(environment: dict[str, str]) -> None:
-    """Give the emulator an image that stands for the distribution's."""
-    script = (
-        "import boto3; boto3.client('ec2', region_name='eu-west-1').register_image("
-        "Name='lab-base', Architecture='x86_64', RootDeviceName='/dev/sda1', VirtualizationType='hvm')"
-    )
-    subprocess.run([VENV / "bin" / "python", "-c", script], env=environment, check=True)
-
-
-def given(host: str, user_data: object) -> Path:
-    """A folder as an instance finds it: its user data, as they are where they are a text, and the secret."""
-    folder = HERE / "instances" / host
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "user-data.json").write_text(user_data if isinstance(user_data, str) else json.dumps(user_data))
-    shutil.copy(SECRET, folder / "secret.json")
-    return folder
-
-
-def clone(settings: Settings, frozen: Frozen, host: str) -> Host:
+def clone(here: Bakery, host: str) -> Host:
     """A clone that is given the lab's database, and its covers."""
-    lab = frozen.lab
+    lab = here.lab
     data = {"environment": "lab", **GIVEN, "database_host": address(f"{lab}-db", lab)}
     if not images.has_nfs():
-        return frozen.host(host, given(host, data), f"{lab}-covers")
-    return frozen.host(host, given(host, {**data, "covers_address": address(f"{lab}-covers", lab)}))
+        return here.frozen.host(host, here.given(host, data), f"{lab}-covers")
+    return here.frozen.host(host, here.given(host, {**data, "covers_address": address(f"{lab}-covers", lab)}))
 
 
 @contextmanager
@@ -236,7 +184,7 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
         A function that boots clones, all at once, each on the user data that it is given, and returns their containers'
         names.
     """
-    frozen, network, database = Frozen.of(lab), secluded_name(lab), f"{lab}-db"
+    here, network, database = bakery(lab), secluded_name(lab), f"{lab}-db"
     with tempfile.TemporaryDirectory() as directory:
         values = {
             "lab_name": network,
@@ -252,11 +200,11 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
         def boot(wanted: dict[str, object]) -> dict[str, str]:
             hosts, files = [], {}
             for host, data in wanted.items():
-                folder = given(host, data)
+                folder = here.given(host, data)
                 # None boots before the last one has started.
                 files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
                 (folder / "user-data.json").unlink()
-                hosts.append(Frozen(network, frozen.image, frozen.volume).host(host, folder))
+                hosts.append(Frozen(network, here.frozen.image, here.frozen.volume).host(host, folder))
             create(hosts)
             for file, text in files.items():
                 file.write_text(text)
@@ -280,24 +228,6 @@ def secluded_name(lab: str) -> str:
 def secluded_subnet(lab: str) -> ipaddress.IPv4Network:
     """Its addresses, of those that are for tests of networks (RFC 2544), by checkout; the database has the tenth."""
     return ipaddress.IPv4Network(f"198.18.{hashlib.sha256(lab.encode()).digest()[0]}.0/24")
-
-
-def address(container: str, network: str) -> str:
-    """Address of a host in a network.
-
-    Raises:
-        LabError: there is no such host.
-    """
-    template = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
-    if not (found := output("docker", "inspect", "--format", template, container)):
-        raise LabError(f"The host {container} does not run. `make image-down` and `make image` make it anew.")
-    return found
-
-
-def remove_host(lab: str, host: str) -> None:
-    """Remove one host and its disk."""
-    run("docker", "rm", "--force", "--volumes", f"{lab}-{host}", quiet=True)
-    run("docker", "volume", "rm", "--force", f"{lab}-{host}-docker", quiet=True)
 
 
 def serves(settings: Settings, seconds: float = 0) -> bool:
@@ -324,16 +254,10 @@ def _wait_until_all_serve(settings: Settings) -> None:
     lab = name(settings)
     for one in CLONES:
         if not _answers(f"http://{address(f'{lab}-{one}', lab)}/health", 120):
-            _tell_boot(f"{lab}-{one}")
+            tell_boot(f"{lab}-{one}")
             raise LabError(f"{one} is not healthy; above is what its boot told. `make image` waits for it again.")
     if not serves(settings, 30):
         raise LabError(f"The clones are healthy and {url(settings)} does not answer. See HAProxy on {lab}-balancer.")
-
-
-def _tell_boot(container: str) -> None:
-    """Print what a clone's boot told, if there is such a clone."""
-    if told := output("docker", "exec", container, "journalctl", "--unit=bookstore-boot", "--output=cat", "--no-pager"):
-        print(told, flush=True)
 
 
 def _print_welcome(settings: Settings, how: str) -> None:
@@ -361,26 +285,6 @@ Two clones of the golden image {how}, behind a load balancer:
 """)
 
 
-def _write_vars(settings: Settings, builder: str) -> None:
-    """Write the values that only this machine can know, and secrets that nobody needs to know."""
-    network = output("docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name(settings))
-    secret = json.loads(SECRET.read_text())
-    values = {
-        "vault_secret_key": secret["SECRET_KEY"],
-        "vault_database_password": secret["DB_PASS"],
-        "lab_state": str(HERE),
-        "lab_https_port": port(settings),
-        "lab_network": network,
-        "lab_builder_address": address(builder, name(settings)),
-        "lab_secluded_database": str(secluded_subnet(name(settings))[10]),
-        "mysql_apt_suite": "sid" if settings.is_debian else "",
-        **json.loads(images.STORE_BUILD.read_text()),
-    }
-    write_private(
-        VARS, "# Written by `make image`, read by Ansible. JSON is YAML too.\n" + json.dumps(values, indent=2)
-    )
-
-
 def _write_facts(settings: Settings) -> None:
     """Write what tools rely on."""
     lab = name(settings)
@@ -396,97 +300,9 @@ def _write_facts(settings: Settings) -> None:
         "ca_file": str(CA_FILE),
         "manifest": str(HERE / "manifest.json"),
         "clones": {one: host(one) for one in CLONES},
-        "database": {**host("db"), "name": "bookstore", "user": "bookstore", "secret_file": str(SECRET)},
+        "database": {**host("db"), "name": "bookstore", "user": "bookstore", "secret_file": str(bakery(lab).secret)},
         "covers": {**host("covers"), "path": SHARE} if images.has_nfs() else {"volume": f"{lab}-covers"},
         "balancer": host("balancer"),
-        "image": Frozen.of(lab).image,
+        "image": bakery(lab).frozen.image,
     }
     FACTS.write_text(json.dumps(facts, indent=2) + "\n")
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A host's disk: the root as an image, what its own engine holds as a volume.
-
-    As an AMI and its snapshot are: a clone gets a copy of both before it boots; nothing is loaded or unpacked then.
-
-    Attributes:
-        lab: starts the name of everything of this lab.
-        image: the root file system.
-        volume: /var/lib/docker.
-    """
-
-    lab: str
-    image: str
-    volume: str
-
-    @classmethod
-    def of(cls, lab: str) -> Frozen:
-        """The frozen host of a lab."""
-        return cls(lab, f"bookstore-golden:{lab}", f"{lab}-golden-docker")
-
-    def freeze(self, container: str) -> None:
-        """Stop a sealed host and keep its disk.
-
-        Raises:
-            LabError: the engine refused.
-        """
-        mounts = json.loads(output("docker", "inspect", "--format", "{{json .Mounts}}", container) or "[]")
-        found = [mount["Name"] for mount in mounts if mount["Destination"] == DOCKER]
-        if not found:
-            raise LabError(f"{container} has no volume at {DOCKER}. Make it with lab/create.yml.")
-        run("docker", "stop", container, quiet=True)
-        run("docker", "commit", container, self.image, quiet=True)
-        self._copy(found[0], self.volume)
-
-    def host(self, name: str, given: Path, covers: str = "") -> Host:
-        """A clone as lab/create.yml takes it, with a copy of the disk.
-
-        Args:
-            name: its host name.
-            given: folder with its user-data.json, and what that refers to.
-            covers: volume that stands for the covers' file system, mounted already, where none is mounted at boot.
-        """
-        volume = f"{self.lab}-{name}-docker"
-        # A clone is made of a whole copy: where there is none, a volume is what a run that was broken off left.
-        if output("docker", "container", "inspect", f"{self.lab}-{name}") is None:
-            self._copy(self.volume, volume)
-        volumes = [f"{volume}:{DOCKER}", f"{given}:/srv/instance:ro"]
-        if covers:
-            self._make(covers)
-            volumes.append(f"{covers}:/srv/bookstore/uploads")
-        return {"name": name, "groups": ["clones"], "image": self.image, "volumes": volumes}
-
-    def _copy(self, source: str, target: str) -> None:
-        # The engine goes on copying when the one who asked it to is dead.
-        copier = f"{target}-copy"
-        output("docker", "rm", "--force", copier)
-        run("docker", "volume", "rm", "--force", target, quiet=True)
-        self._make(target)
-        # With the attributes that an overlay's layers carry, which only an administrator may set.
-        run(
-            *("docker", "run", "--rm", "--name", copier, "--label", f"bookstore.lab={self.lab}"),
-            *("--cap-add=SYS_ADMIN", "--network=none"),
-            *(f"--volume={source}:/from:ro", f"--volume={target}:/to", self.image),
-            *("cp", "--archive", "/from/.", "/to/"),
-        )
-
-    def _make(self, volume: str) -> None:
-        """Make a volume that `remove` finds again, where there is none."""
-        run("docker", "volume", "create", "--label", f"bookstore.lab={self.lab}", volume, quiet=True)
-
-
-def remove(lab: str) -> None:
-    """Remove every container, volume, image and network of a lab."""
-    label = f"label=bookstore.lab={lab}"
-    for kind, arguments in (
-        ("container", ("ls", "--all", "--quiet", "--filter", label)),
-        ("volume", ("ls", "--quiet", "--filter", label)),
-        ("image", ("ls", "--quiet", Frozen.of(lab).image)),
-        ("network", ("ls", "--quiet", "--filter", label)),
-    ):
-        if names := output("docker", kind, *arguments):
-            force = () if kind == "network" else ("--force",)
-            volumes = ("--volumes",) if kind == "container" else ()
-            # As they are listed, the newest first: a covers' server goes after those who mount from it.
-            run("docker", kind, "rm", *force, *volumes, *dict.fromkeys(names.split()), quiet=True)

@@ -1,7 +1,8 @@
 """`make rehearse`: every playbook for AWS against the emulator, from an empty account to an empty account.
 
-Three environments stand beside each other and have between them every way that an environment can be made. After each
-step it is asked what it must have done: changed nothing, sent no mutating call, failed for the right reason.
+A golden image is baked of a lab host. Three environments stand beside each other and have between them every way that
+an environment can be made. After each step it is asked what it must have done: changed nothing, sent no mutating call,
+failed for the right reason.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from lab.rehearsal_account import (
     KEPT,
     RECORD,
     Rehearsal,
+    bakery,
     down,
     prepare,
     record,
+    releases,
     start,
     stop,
 )
@@ -38,23 +41,24 @@ from lab.rehearsal_checks import (
     unchanged,
     well,
 )
-from lab.settings import ROOT, LabError
+from lab.settings import ROOT, LabError, Settings
 from lab.shell import say
 
 
-def rehearse() -> None:
+def rehearse(settings: Settings) -> None:
     """All of it; with KEEP=1 the first environment and the emulator are left standing.
 
     Raises:
         LabError: a step did not do what it must, or the emulator did not start.
     """
     keep = os.environ.get("KEEP", "") not in ("", "0")
-    down()
+    down(settings)
     began = time.monotonic()
     rehearsal = start()
     try:
         prepare(rehearsal)
         print(HEAD)
+        golden(rehearsal, settings)
         single(rehearsal)
         if os.environ.get("REHEARSE", "") != "short":
             side_by_side(rehearsal)
@@ -67,6 +71,16 @@ def rehearse() -> None:
         if not keep or not RECORD.exists():
             stop(rehearsal.process)
     say(f"rehearsed in {time.monotonic() - began:.0f} s" + (f"; {RECORD.relative_to(ROOT)} says where" if keep else ""))
+
+
+def golden(rehearsal: Rehearsal, settings: Settings) -> None:
+    """Release 1.0: a lab host that the pipeline bakes, and that has booted before it is called good."""
+    with bakery(settings) as here:
+        rehearsal.step("golden: bake a host", well, "bake", "bake", "--skip-tags", "prove")
+        here.freeze(settings)
+        rehearsal.step("golden: prove a clone of it", well, "bake", "bake")
+        rehearsal.step("golden: bake again", unchanged, "bake", "bake")
+    releases(rehearsal)
 
 
 def single(rehearsal: Rehearsal) -> None:

@@ -13,7 +13,8 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lab.settings import ROOT, STATE, VENV, LabError
+from lab import image
+from lab.baking import Bakery, register_base, remove
+from lab.engine import answers, ensure_engine
+from lab.settings import ROOT, STATE, VENV, LabError, Settings
 
 FOLDER = STATE / "rehearsal"
 STATES = FOLDER / "states"
@@ -268,34 +272,24 @@ def stop(process: int) -> None:
         return
 
 
-def down() -> None:
-    """End what a rehearsal with KEEP=1 left: the emulator and its record."""
+def down(settings: Settings) -> None:
+    """End what a rehearsal with KEEP=1, or one that was broken off, left: the emulator, its record, a builder."""
     pid = FOLDER / "emulator.pid"
     if pid.exists():
         command = Path(f"/proc/{pid.read_text()}/cmdline")
         # A number that another process has by now is left alone.
         if command.exists() and b"lab.emulator" in command.read_bytes():
             stop(int(pid.read_text()))
+    if answers():
+        remove(_builders(settings))
     shutil.rmtree(FOLDER, ignore_errors=True)
     RECORD.unlink(missing_ok=True)
 
 
 def prepare(rehearsal: Rehearsal) -> None:
-    """What an account has before: images, a domain's zone, a given profile and certificate; and the inventories."""
+    """What an account has before: a base image, a domain's zone, a given profile; and the inventories."""
     ec2 = rehearsal.client("ec2")
-    base = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
-    [builder] = ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"]
-    # 1.2 never becomes healthy and 1.3 cannot migrate: see lab/emulator_patches.py.
-    further = {"1.2": {"emulator:unhealthy": "true"}, "1.3": {"emulator:migration-fails": "true"}}
-    for release in ("1.0", "1.1", "1.2", "1.3"):
-        tags = {"Release": release, "Result": "good", **further.get(release, {})}
-        tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
-        rehearsal.images[release] = ec2.create_image(
-            InstanceId=builder["InstanceId"],
-            Name=f"bookstore-{release}",
-            TagSpecifications=[{"ResourceType": "image", "Tags": tag_list}],
-        )["ImageId"]
-    ec2.terminate_instances(InstanceIds=[builder["InstanceId"]])
+    register_base(rehearsal.env)
     rehearsal.client("route53").create_hosted_zone(Name="example.com.", CallerReference="rehearsal")
     # Somebody else's, which an environment of the same name must leave alone.
     named = [{"ResourceType": "vpc", "Tags": [{"Key": "Name", "Value": "shop"}]}]
@@ -309,6 +303,50 @@ def prepare(rehearsal: Rehearsal) -> None:
         (folder / "group_vars" / "all" / "00_shared").symlink_to(ROOT / "group_vars" / "aws")
         text = json.dumps({"aws_environment": name, **COMMON, **variables}, indent=2)
         (folder / "group_vars" / "all" / "main.yml").write_text(text)
+
+
+@contextmanager
+def bakery(settings: Settings) -> Iterator[Bakery]:
+    """A builder of this lab, with the variables of `make image`; nothing of it is left on the engine."""
+    ensure_engine()
+    here = Bakery(_builders(settings), FOLDER / "bake", FOLDER / "inventories" / "bake")
+    for group in ("all", "golden_image"):
+        (here.inventory / "group_vars" / group).mkdir(parents=True)
+        for file in (image.INVENTORY / "group_vars" / group).iterdir():
+            if file != image.bakery(here.lab).vars:
+                (here.inventory / "group_vars" / group / file.name).symlink_to(file.resolve())
+    here.prepare(settings)
+    # No clone of it asks a database.
+    shutil.copy(FOLDER / "certificate.pem", here.folder / "database-ca.pem")
+    try:
+        with here.builder(settings):
+            here.write_vars(settings, lab_https_port=443)
+            yield here
+    finally:
+        remove(here.lab)
+
+
+def _builders(settings: Settings) -> str:
+    return f"{settings.name}-rehearsal"
+
+
+def releases(rehearsal: Rehearsal) -> None:
+    """Find the image that was baked, which is release 1.0, and register those that come after it."""
+    ec2 = rehearsal.client("ec2")
+    [baked] = ec2.describe_images(Owners=["self"], Filters=[{"Name": "tag:Role", "Values": ["golden"]}])["Images"]
+    rehearsal.images["1.0"] = baked["ImageId"]
+    [builder] = ec2.run_instances(ImageId=baked["ImageId"], MinCount=1, MaxCount=1)["Instances"]
+    # 1.2 never becomes healthy and 1.3 cannot migrate: see lab/emulator_patches.py.
+    further = {"1.1": {}, "1.2": {"emulator:unhealthy": "true"}, "1.3": {"emulator:migration-fails": "true"}}
+    for release, played in further.items():
+        tags = {"Release": release, "Result": "good", **played}
+        tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
+        rehearsal.images[release] = ec2.create_image(
+            InstanceId=builder["InstanceId"],
+            Name=f"bookstore-{release}",
+            TagSpecifications=[{"ResourceType": "image", "Tags": tag_list}],
+        )["ImageId"]
+    ec2.terminate_instances(InstanceIds=[builder["InstanceId"]])
 
 
 def write_certificate() -> None:

@@ -43,14 +43,25 @@ def test_every_environment_is_linked_to_them() -> None:
 
 
 def test_the_store_may_reach_the_database_and_nobody_else(environment: Path) -> None:
-    resolved = subprocess.run(
-        [BIN / "ansible", "-i", environment, "db", "-m", "debug", "-a", "var=firewall_rules"],
+    rules = resolved(environment, "db", "firewall_rules")
+
+    assert [(rule["port"], rule["sources"]) for rule in rules] == [(22, ["198.51.100.0/24"]), (3306, ["10.0.0.20"])]
+
+
+def test_a_builder_bears_the_tag_without_which_its_operator_may_not_end_it(aws_environment: Path) -> None:
+    tags = resolved(aws_environment / "hosts.yml", "localhost", "aws_image_tags")
+
+    assert tags["Environment"] == "bookstore"
+
+
+def resolved(inventory: Path, host: str, variable: str) -> Any:
+    """A variable's value, with what it refers to."""
+    shown = subprocess.run(
+        [BIN / "ansible", "-i", inventory, host, "-m", "debug", "-a", f"var={variable}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "PATH": "/usr/bin:/bin", "HOME": str(environment)},
+        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "PATH": "/usr/bin:/bin", "HOME": str(inventory.parent)},
     )
-    rules = json.loads(resolved.stdout.partition("=>")[2])["firewall_rules"]
-
-    assert [(rule["port"], rule["sources"]) for rule in rules] == [(22, ["198.51.100.0/24"]), (3306, ["10.0.0.20"])]
+    return json.loads(shown.stdout.partition("=>")[2])[variable]

@@ -53,6 +53,7 @@ def test_it_fits_a_role(generator: ModuleType, document: dict[str, Any]) -> None
         "iam:PassRole",
         "s3:DeleteBucket",
         "ec2:TerminateInstances",
+        "ec2:DeleteKeyPair",
         "ec2:DeleteVpc",
         "elasticfilesystem:DeleteFileSystem",
     ],
@@ -61,6 +62,13 @@ def test_what_destroys_or_tells_secrets_is_limited_to_the_environment(document: 
     [statement] = [one for one in document["Statement"] if action in one["Action"]]
 
     assert "bookstore" in json.dumps([statement["Resource"], statement.get("Condition")])
+
+
+@pytest.mark.parametrize("action", ["ec2:DeregisterImage", "ec2:DeleteSnapshot"])
+def test_no_other_images_than_golden_ones_can_be_removed(document: dict[str, Any], action: str) -> None:
+    [statement] = [one for one in document["Statement"] if action in one["Action"]]
+
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/Role": "golden"}}
 
 
 def test_a_new_call_is_noticed(generator: ModuleType, document: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from lab import image
+from lab import baking, image
 
 
 def pytest_configure() -> None:
@@ -40,7 +40,7 @@ class Clone:
 
     @property
     def address(self) -> str:
-        return image.address(self.container, self.network)
+        return baking.address(self.container, self.network)
 
     def get(self, path: str, **headers: str) -> requests.Response:
         """Ask its nginx, as the load balancer does."""

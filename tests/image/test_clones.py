@@ -17,6 +17,7 @@ import requests
 from PIL import Image
 
 from lab import image
+from lab.baking import Frozen
 from tests.image.conftest import Clone
 from tests.system.customer import Customer
 
@@ -26,7 +27,7 @@ ROOTS = ("/boot", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var")
 
 def in_image(facts: dict[str, Any], *command: str, stdin: str = "") -> str:
     """Run a command on the frozen disk, before any boot."""
-    volume = image.Frozen.of(facts["image"].partition(":")[2]).volume
+    volume = Frozen.of(facts["image"].partition(":")[2]).volume
     start = ("docker", "run", "--rm", "--interactive", "--network=none", f"--volume={volume}:/var/lib/docker")
     done = subprocess.run([*start, facts["image"], *command], input=stdin, capture_output=True, text=True)
     return done.stdout
@@ -224,10 +225,10 @@ BAD: dict[str, tuple[dict[str, object] | str, str]] = {
 
 
 def test_bad_input_gives_a_clear_line_and_no_half_working_host(
-    facts: dict[str, Any], boot: Boot, good: dict[str, object]
+    facts: dict[str, Any], boot: Boot, good: dict[str, object], lab: str
 ) -> None:
     secret = json.loads(Path(facts["database"]["secret_file"]).read_text())
-    folder = image.given("wrong-user", {})
+    folder = image.bakery(lab).given("wrong-user", {})
     (folder / "other.json").write_text(json.dumps({**secret, "DB_PASS": "not-the-password"}))
 
     given = {name: data if isinstance(data, str) else {**good, **data} for name, (data, _) in BAD.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.image import Frozen
+from lab.baking import Frozen
 
 LAB = "lab"
 FROZEN = Frozen(LAB, "golden:lab", "lab-golden-docker")
