@@ -1,9 +1,10 @@
-"""Runs the modules that call AWS or a Docker engine from here in a fork of Ansible itself, all others as Ansible does.
+"""Runs modules that work on this machine in a fork of Ansible itself, all others as Ansible does.
 
 Ansible packs a module, starts a Python for it and compiles there what it has just unpacked: with boto3 a second of CPU
-for each of the fifty tasks of playbooks/aws.yml, more than AWS takes to answer. These modules run on this machine, in
-this Python, which has it compiled. A fork is a process of its own as well: what a module does to itself ends with
-it. ansible.netcommon does likewise with the modules for network devices (its option import_modules).
+for each of the fifty tasks of playbooks/aws.yml, more than AWS takes to answer, and for a module of Ansible's own a
+third of one. These modules run in this Python, which has it compiled. A fork is a process of its own as well: what a
+module does to itself ends with it. ansible.netcommon does likewise with the modules for network devices (its option
+import_modules).
 
 Ansible takes this file for ``ansible.legacy.normal``, the action of every module that has no action of its own.
 """
@@ -30,7 +31,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import merge_hash
 from ansible.vars.clean import remove_internal_keys
 
-COLLECTIONS = ("amazon.aws", "community.aws", "community.docker")
+# Their libraries are in this Python.
+COLLECTIONS = ("amazon.aws", "community.aws", "community.crypto", "community.docker")
+# They need none.
+MODULES = (
+    *(f"ansible.builtin.{name}" for name in ("file", "find", "tempfile", "wait_for")),
+    "community.general.archive",
+)
 OWN = Path(__file__).resolve().parents[1] / "modules"
 # How Ansible and a module write JSON to each other, unless the module says otherwise. None of these does.
 PROFILE = "legacy"
@@ -64,7 +71,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._task.action, collection_list=self._task.collections
         )
         path: str = found.plugin_resolved_path
-        return path if found.plugin_resolved_collection in COLLECTIONS or Path(path).parent == OWN else ""
+        known = found.plugin_resolved_collection in COLLECTIONS or found.resolved_fqcn in MODULES
+        return path if known or Path(path).parent == OWN else ""
 
     def _run_in_fork(self, path: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         arguments, environment = self._task.args, dict[str, str]()
