@@ -23,7 +23,7 @@ from lab import baking, image
 from lab.python import playbook
 from lab.settings import read_settings
 
-# Bounds of the issue that this answers.
+# What is promised of a clone.
 MOST_OF_PARTS = 1.5
 MOST_OF_BOOTSTRAP = 0.15
 # What a host has before there is anything of the store on it.

@@ -34,6 +34,7 @@ from moto.rds.exceptions import DBParameterGroupNotFoundError, InvalidParameterC
 from moto.secretsmanager import models as secrets
 from moto.secretsmanager.exceptions import InvalidRequestException
 from moto.ssm import models as ssm, responses as ssm_responses
+from moto.ssm.exceptions import SSMException
 from moto.wafv2 import models as waf, responses as waf_responses
 from moto.wafv2.exceptions import WAFv2ClientError
 
@@ -648,6 +649,24 @@ def describe_instance_information(_original: None, self: Any) -> ActionResult:
         if found.state == "running" and (not wanted or found.id in wanted)
     ]
     return ActionResult({"InstanceInformationList": running})
+
+
+@patches(ssm_responses.SimpleSystemManagerResponse, "start_session")
+def start_session(_original: None, self: Any) -> ActionResult:
+    """A session with a running instance (Systems Manager API: StartSession)."""
+    target = self._get_param("Target")
+    backend = ec2.ec2_backends[self.current_account][self.region]
+    found = [one for reservation in backend.all_reservations() for one in reservation.instances]
+    if target not in {one.id for one in found if one.state == "running"}:
+        raise SSMException("TargetNotConnected", f"{target} is not connected.")
+    stream = f"wss://ssmmessages.{self.region}.amazonaws.com/v1/data-channel/{target}"
+    return ActionResult({"SessionId": f"emulator-{target}", "TokenValue": "none", "StreamUrl": stream})
+
+
+@patches(ssm_responses.SimpleSystemManagerResponse, "terminate_session")
+def terminate_session(_original: None, self: Any) -> ActionResult:
+    """The end of a session, which may be over already (Systems Manager API: TerminateSession)."""
+    return ActionResult({"SessionId": self._get_param("SessionId")})
 
 
 @patches(ssm.Command, "invocation_response")

@@ -335,6 +335,17 @@ def test_a_command_runs_in_the_host_that_an_instance_stands_for(
     assert told["StandardOutputContent"] == "uptime in clone-1"
 
 
+def test_a_session_is_with_an_instance_that_runs(aws: Aws) -> None:
+    ec2, ssm = aws("ec2"), aws("ssm")
+    [made] = ec2.run_instances(ImageId=image(aws), MinCount=1, MaxCount=1)["Instances"]
+
+    session = ssm.start_session(Target=made["InstanceId"])["SessionId"]
+    assert ssm.terminate_session(SessionId=session)["SessionId"] == session
+    ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    with pytest.raises(ClientError, match="TargetNotConnected"):
+        ssm.start_session(Target=made["InstanceId"])
+
+
 def test_automatic_backups_of_a_file_system_can_be_turned_on(aws: Aws) -> None:
     identity = aws("efs").create_file_system(CreationToken="x")["FileSystemId"]
     aws("efs").put_backup_policy(FileSystemId=identity, BackupPolicy={"Status": "ENABLED"})
