@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from lab.settings import LabError
@@ -17,6 +19,8 @@ from lab.shell import as_root, install_packages, output, run, say
 SOCKET = Path("/var/run/docker.sock")
 # Says that the running engine was started by a lab, so that the last lab to go may stop it.
 OWNED = Path("/run/bookstore-lab-engine.pid")
+# Held by every lab that uses the engine, to the end of its command: it may have no container yet.
+USERS = Path("/run/lock/bookstore-lab-engine")
 
 
 def answers() -> bool:
@@ -30,6 +34,8 @@ def ensure_engine() -> None:
     Raises:
         LabError: no engine could be brought to answer.
     """
+    # Waits for a lab that is just stopping it.
+    fcntl.flock(_users(), fcntl.LOCK_SH)
     if answers():
         return
     if not _listens():
@@ -46,12 +52,29 @@ def ensure_engine() -> None:
 
 
 def release_engine() -> None:
-    """Stop the engine if a lab started it and nothing runs on it any more."""
+    """Stop the engine if a lab started it, nothing runs on it any more, and nobody is about to use it."""
+    try:
+        fcntl.flock(_users(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("the Docker engine goes on: another lab is using it")
+        return
     if OWNED.exists() and not output("docker", "ps", "-aq"):
         say("stopping the Docker engine that was started for the lab")
         # Until it is gone: while it stops, its pid file keeps the next one from starting.
         stop = f"pid=$(cat {OWNED}); kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.2; done; rm {OWNED}"
         run(*as_root("sh", "-c", stop))
+
+
+@cache
+def _users() -> int:
+    """A descriptor of USERS, open as long as this process lives."""
+    if not USERS.exists():
+        made = os.open(USERS, os.O_RDONLY | os.O_CREAT)
+        # Whoever runs a lab next may be another user.
+        os.fchmod(made, 0o644)
+        os.close(made)
+    # Without O_CREAT: in a folder like this Linux refuses that for another user's file.
+    return os.open(USERS, os.O_RDONLY)
 
 
 def _listens() -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import __main__ as main, checks, dev, images, settings
+from lab import __main__ as main, checks, dev, engine, images, settings
 from lab.settings import LabError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +160,38 @@ def test_distclean_ends_the_hosts_before_their_images_and_the_engine_last(
     main.distclean(read_settings())
 
     assert done == ["rm", "network", "images", "engine"]
+
+
+def test_an_engine_that_another_lab_is_about_to_use_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = []
+    for name in ("USERS", "OWNED"):
+        monkeypatch.setattr(engine, name, tmp_path / name)
+    (tmp_path / "OWNED").touch()
+    monkeypatch.setattr(engine, "output", lambda *_: "")
+    monkeypatch.setattr(engine, "run", lambda *command: done.append(command))
+    # What its preparing process holds; nothing of it runs on the engine yet.
+    code = f"""
+from pathlib import Path
+from lab import engine
+engine.USERS, engine.answers = Path({str(tmp_path / "USERS")!r}), lambda: True
+engine.ensure_engine()
+print("ready", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=settings.ROOT
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"ready\n"
+        engine.release_engine()
+        other.communicate(b"\n")
+
+    assert not done
+    assert "another lab" in capsys.readouterr().out
+    engine.release_engine()
+    assert len(done) == 1
 
 
 def test_two_checkouts_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
