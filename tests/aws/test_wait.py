@@ -139,3 +139,20 @@ def test_an_instance_counts_when_the_load_balancer_calls_it_healthy(
 ) -> None:
     assert aws_wait.group(scaling, {"id": "shop", "count": 1}).ready
     assert aws_wait.group(scaling, {"id": "shop", "count": 2}) == aws_wait.Look("1 of 2 healthy")
+
+
+def test_interfaces_that_linger_are_waited_out(
+    aws_wait: ModuleType, aws: Callable[[str], Any], subnets: list[str], group: str
+) -> None:
+    ec2 = aws("ec2")
+    [other] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    left = ec2.create_security_group(GroupName="left", Description="left", VpcId=other["VpcId"])["GroupId"]
+    made = ec2.create_network_interface(SubnetId=subnets[0], Groups=[group])["NetworkInterface"]
+    told: list[str] = []
+
+    def goes(_: float) -> None:
+        ec2.delete_network_interface(NetworkInterfaceId=made["NetworkInterfaceId"])
+
+    aws_wait.wait(aws, [{"kind": "no_interfaces", "id": f"{group},{left}"}], 60, 5, told.append, goes)
+
+    assert [line.rpartition(": ")[2] for line in told] == ["1 left", "gone"]
