@@ -1,4 +1,4 @@
-"""An account to rehearse in: the emulator, what an account has before, three environments, and playbooks run in it."""
+"""An account to rehearse in: the emulator, what an account has before, four environments, and playbooks run in it."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         # As the roles have it: what is deleted keeps its name for a while, and the database's last state is kept.
         "aws_secrets_recovery_days": 7,
         "aws_final_snapshot": True,
+    },
+    # The cheapest way out: no gateway, and an address for each instance.
+    "plain": {
+        "aws_edge_tls": "imported",
+        "aws_edge_domain": "brought.example.org",
+        "aws_edge_certificate_file": str(FOLDER / "certificate.pem"),
+        "aws_edge_certificate_key_file": str(FOLDER / "certificate-key.pem"),
+        "aws_network_cidr": "10.22.0.0/16",
+        "aws_network_egress": "public",
     },
 }
 # What an environment's end leaves for a while, or for good: a last snapshot, secrets that can be restored.
@@ -211,7 +220,7 @@ class Rehearsal:
         Raises:
             LabError: it did something else.
         """
-        result = self.play(playbook, environment, "-e", "confirm=true", *options, stop_after=stop_after)
+        result = self.play(playbook, environment, *options, "-e", "confirm=true", stop_after=stop_after)
         problem = check(result)
         self.rows.append((name, result, problem))
         self.recorded[name] = result.calls
