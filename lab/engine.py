@@ -53,12 +53,14 @@ def ensure_engine() -> None:
 
 def release_engine() -> None:
     """Stop the engine if a lab started it, nothing runs on it any more, and nobody is about to use it."""
+    if not OWNED.exists():
+        return
     try:
         fcntl.flock(_users(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         say("the Docker engine goes on: another lab is using it")
         return
-    if OWNED.exists() and not output("docker", "ps", "-aq"):
+    if not output("docker", "ps", "-aq"):
         say("stopping the Docker engine that was started for the lab")
         # Until it is gone: while it stops, its pid file keeps the next one from starting.
         stop = f"pid=$(cat {OWNED}); kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.2; done; rm {OWNED}"

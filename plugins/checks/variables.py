@@ -30,7 +30,8 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Top-level names that no public certificate authority issues for (RFC 2606, RFC 6761, RFC 6762).
 PRIVATE_NAMES = ("example", "internal", "invalid", "lan", "local", "localhost", "test")
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
-# Not known yet when it is asked, and what is made of it not wrong for that: facts, and what a role has made.
+# Facts, and what a role has made: no setting of anybody's. Not known yet when it is asked, and what is made of it not
+# wrong for that; or known, of a playbook that ran before in the same command.
 LATER = re.compile(r"ansible_facts|\w+_made")
 Specification = Mapping[str, Mapping[str, Any]]
 Rule = Callable[..., Iterator["Problem"]]
@@ -202,7 +203,7 @@ def check_unknown(host: Host, roles: Mapping[str, Role]) -> Iterator[Problem]:
     known = {**host.spec, **{name: options for role in roles.values() for name, options in role.spec.items()}}
     prefixes = tuple(role.prefix for role in roles.values())
     for name in host.raw:
-        if name in known:
+        if name in known or LATER.fullmatch(name):
             continue
         if name.startswith(prefixes):
             yield Problem(name, "is a variable that no role knows", mend_unknown(name, known))

@@ -325,6 +325,10 @@ def test_a_good_environment_passes(aws_check: Check, variables: dict[str, Any]) 
     assert aws_check(**variables) == []
 
 
+def test_what_a_role_made_earlier_in_the_same_command_is_no_setting(aws_check: Check) -> None:
+    assert aws_check(aws_image_made={"image_id": "ami-0123456789abcdef0", "result": "good"}) == []
+
+
 def test_a_missing_variable_is_said(aws_check: Check, aws_environment: Path) -> None:
     main = aws_environment / "group_vars" / "all" / "main.yml"
     main.write_text(main.read_text().replace("aws_region:", "aws_regio:"))

@@ -1,18 +1,21 @@
-"""Modules for AWS run in this process, against moto with the emulator's patches."""
+"""Modules for AWS run in this process, against moto with the emulator's patches; others ask it over HTTP."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
+import requests
 import yaml
 from moto import mock_aws
+from werkzeug.serving import make_server
 
-from lab import emulator_patches  # noqa: F401 (imported for what it changes)
+from lab.emulator import application
 from tests.ansible.conftest import ROOT, load
 
 REGION = "eu-west-1"
@@ -25,6 +28,20 @@ def modules() -> dict[str, ModuleType]:
     shared = load(ROOT / "plugins" / "module_utils" / "bookstore_aws.py")
     sys.modules["ansible.module_utils.bookstore_aws"] = shared
     return {name: load(ROOT / "plugins" / "modules" / f"{name}.py") for name in MODULES}
+
+
+@pytest.fixture
+def emulator() -> Iterator[str]:
+    """An empty account for other processes: its address."""
+    server = make_server("127.0.0.1", 0, application(), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://127.0.0.1:{server.port}"
+    yield address
+    # What it holds belongs to this process and outlives the server.
+    requests.post(f"{address}/moto-api/reset", timeout=5)
+    server.shutdown()
+    thread.join()
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
-from lab.emulator import application
 from tests.ansible.conftest import BIN, ROOT, load
 
 # No module starts with this: it is no Python.
@@ -24,16 +21,6 @@ NO_PYTHON = "ansible_python_interpreter=/bin/false"
 @pytest.fixture(scope="module")
 def normal() -> ModuleType:
     return load(ROOT / "plugins" / "action" / "normal.py")
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, application(), threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
 
 
 def ansible(module: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -168,6 +169,8 @@ def test_an_engine_that_another_lab_is_about_to_use_goes_on(
     done = []
     for name in ("USERS", "OWNED"):
         monkeypatch.setattr(engine, name, tmp_path / name)
+    # It keeps what it has opened.
+    monkeypatch.setattr(engine, "_users", cache(engine._users.__wrapped__))
     (tmp_path / "OWNED").touch()
     monkeypatch.setattr(engine, "output", lambda *_: "")
     monkeypatch.setattr(engine, "run", lambda *command: done.append(command))
