@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab.settings import ROOT, LabError
 
 Argument = str | Path
+# Seconds that another apt may take, as unattended-upgrades does.
+APT_PATIENCE = 300
 
 
 def say(text: str) -> None:
@@ -71,9 +74,32 @@ def install_packages(*packages: str) -> None:
     if not shutil.which("apt-get"):
         raise LabError(f"Please install {', '.join(packages)}: only Debian and Ubuntu are done for you.")
     say(f"installing {' '.join(packages)} from the distribution")
+    _update_package_lists()
     environment = ("env", "DEBIAN_FRONTEND=noninteractive")
-    run(*as_root("apt-get", "update", "-qq"))
-    run(*as_root(*environment, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages))
+    patience = ("-o", f"DPkg::Lock::Timeout={APT_PATIENCE}")
+    run(*as_root(*environment, "apt-get", "install", *patience, "-y", "-qq", "--no-install-recommends", *packages))
+
+
+def _update_package_lists() -> None:
+    """Fetch the package lists, once nobody else does: a new machine upgrades itself in its first minutes.
+
+    ``DPkg::Lock::Timeout`` waits for the lock of an installation, not for that of the lists.
+
+    Raises:
+        LabError: it failed, or the others do not end.
+    """
+    deadline = time.monotonic() + APT_PATIENCE
+    waiting = False
+    while True:
+        done = subprocess.run(as_root("env", "LC_ALL=C", "apt-get", "update", "-qq"), stderr=subprocess.PIPE, text=True)
+        if done.returncode == 0:
+            return
+        if "Could not get lock" not in done.stderr or time.monotonic() > deadline:
+            raise LabError(f"`apt-get update` failed: {done.stderr.strip()}")
+        if not waiting:
+            say(f"waiting for another apt, {APT_PATIENCE} s at most")
+            waiting = True
+        time.sleep(1)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import __main__ as main, checks, dev, engine, images, settings
+from lab import __main__ as main, checks, dev, engine, images, settings, shell
 from lab.settings import LabError, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +123,44 @@ def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(LabError, match=r"needs root.*install sudo"):
         checks._check_rights()
+
+
+@pytest.fixture
+def busy_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stands for apt-get while another one has the lists, until there is a file ``over``; it notes its calls."""
+    (tmp_path / "apt-get").write_text(
+        f"""#!/bin/sh
+        echo "$*" >> {tmp_path}/calls
+        [ "$1" != update ] || [ -e {tmp_path}/over ] || {{
+            echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 4348 (apt-get)' >&2
+            exit 100
+        }}
+        """
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(shell, "as_root", lambda *command: command)
+    return tmp_path
+
+
+def test_an_installation_waits_until_another_apt_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], busy_apt: Path
+) -> None:
+    monkeypatch.setattr(shell.time, "sleep", lambda _: (busy_apt / "over").touch())
+
+    shell.install_packages("jq")
+
+    updated, again, installed = (busy_apt / "calls").read_text().splitlines()
+    assert updated == again == "update -qq"
+    assert installed.startswith("install -o DPkg::Lock::Timeout=")
+    assert capsys.readouterr().out.count("waiting for another apt") == 1
+
+
+def test_an_apt_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch, busy_apt: Path) -> None:
+    monkeypatch.setattr(shell, "APT_PATIENCE", -1)
+
+    with pytest.raises(LabError, match=r"held by process 4348"):
+        shell.install_packages("jq")
 
 
 def test_images_are_removed_but_those_that_another_checkout_runs_from(
