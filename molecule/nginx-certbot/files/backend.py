@@ -17,7 +17,7 @@ class Backend(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         asked: dict[str, object] = {"method": self.command, "path": self.path, "headers": headers}
         if self.path == "/kept":
-            time.sleep(2)
+            time.sleep(4)
             asked["number"] = next(numbers)
         body = json.dumps(asked).encode()
         self.send_response(status)
