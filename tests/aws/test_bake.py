@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -118,10 +119,39 @@ def test_a_builder_that_cannot_be_configured_is_ended(ec2: Any, play: Any) -> No
     code, told = play("playbooks/bake.yml")
 
     assert code != 0
-    assert "The builder was not configured and is ended. It failed at Wait for the builder" in told
+    assert "is ended. It failed at Wait for the builder" in " ".join(told.split())
     assert living(ec2) == []
     assert ec2.describe_key_pairs()["KeyPairs"] == []
     assert [group["GroupName"] for group in ec2.describe_security_groups()["SecurityGroups"]] == ["default"]
+    assert images(ec2) == {}
+
+
+def test_a_builder_that_is_lost_while_it_is_configured_is_ended(ec2: Any, play: Any, tmp_path: Path) -> None:
+    # It answers the first two tasks and then, as far as SSH can tell, is not there any more.
+    ssh = tmp_path / "ssh"
+    ssh.write_text("""#!/bin/sh
+for command; do :; done
+module=$(mktemp)
+trap 'rm "$module"' EXIT
+cat > "$module"
+if ! grep -q "ansible.modules.\\(ping\\|setup\\)" "$module"; then echo "ssh: no route to host" >&2; exit 255; fi
+sh -c "$command" < "$module"
+""")
+    ssh.chmod(0o755)
+
+    code, told = play(
+        "playbooks/bake.yml",
+        ansible_ssh_executable=str(ssh),
+        ansible_become=False,
+        ansible_python_interpreter=sys.executable,
+    )
+
+    assert code != 0
+    assert "unreachable=1" in told
+    assert "The builder was not configured and sealed, and is ended. It could not be reached" in " ".join(told.split())
+    assert len(ec2.describe_instances()["Reservations"]) == 1
+    assert living(ec2) == []
+    assert ec2.describe_key_pairs()["KeyPairs"] == []
     assert images(ec2) == {}
 
 
