@@ -328,7 +328,10 @@ def instance(original: Method, self: Any, backend: Any, *arguments: Any, **optio
 def create_image(
     original: Method, self: Any, instance_id: str, name: str, description: str, tag_specifications: list[Any]
 ) -> Any:
-    """A name is used once; snapshots can be tagged with the image (EC2 API: CreateImage)."""
+    """A name is used once; snapshots can be tagged with the image, and are encrypted as the instance's root disk is.
+
+    EC2 API: CreateImage; EC2 user guide: Use encryption with EBS-backed AMIs.
+    """
     if any(image.name == name and image.owner_id == self.account_id for image in self.amis.values()):
         raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use")
     image = original(
@@ -342,6 +345,10 @@ def create_image(
         if spec["ResourceType"] == "snapshot":
             for tag in spec["Tags"]:
                 image.ebs_snapshot.add_tag(tag["Key"], tag["Value"])
+    disks = self.get_instance(instance_id).block_device_mapping
+    image.ebs_snapshot.encrypted = any(
+        self.volumes[disk.volume_id].encrypted for name, disk in disks.items() if name == image.root_device_name
+    )
     return image
 
 

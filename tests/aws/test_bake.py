@@ -9,14 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import requests
-from moto.server import ThreadedMotoServer
+from moto.ec2.models import ec2_backends
 
 from tests.ansible.conftest import ROOT
 
@@ -31,30 +31,27 @@ VARIABLES = {
     "aws_image_keep": 2,
     "bake_patience": 1,
 }
+BASE = {"Name": "lab-base", "Architecture": "x86_64", "RootDeviceName": "/dev/sda1", "VirtualizationType": "hvm"}
+MANIFEST = {
+    "release": RELEASE,
+    "commit": "c0ffee",
+    "image": "sha256:5eed",
+    "time": "2026-11-30T12:00:00Z",
+    "system": "Ubuntu 24.04",
+}
 
 
 @pytest.fixture
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def ec2(endpoint: str) -> Any:
+def ec2(emulator: str) -> Any:
     client = boto3.client(
-        "ec2", region_name=REGION, endpoint_url=endpoint, aws_access_key_id="x", aws_secret_access_key="x"
+        "ec2", region_name=REGION, endpoint_url=emulator, aws_access_key_id="x", aws_secret_access_key="x"
     )
-    client.register_image(Name="lab-base", Architecture="x86_64", RootDeviceName="/dev/sda1", VirtualizationType="hvm")
-    yield client
-    # Its state belongs to this process and outlives the server.
-    requests.post(f"{endpoint}/moto-api/reset", timeout=5)
+    client.register_image(**BASE)
+    return client
 
 
 @pytest.fixture
-def play(endpoint: str, tmp_path: Path) -> Any:
+def play(emulator: str, tmp_path: Path) -> Any:
     """Runs a playbook on an inventory with a builder that cannot be reached."""
     (tmp_path / "key.pub").write_text(
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl x\n"
@@ -67,7 +64,7 @@ def play(endpoint: str, tmp_path: Path) -> Any:
         (tmp_path / "group_vars").mkdir(exist_ok=True)
         (tmp_path / "group_vars" / group).symlink_to(ROOT / "group_vars" / group)
     environment = {
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": emulator,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -113,6 +110,11 @@ def images(ec2: Any) -> dict[str, str]:
     """Golden images and their results."""
     found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "tag:Role", "Values": ["golden"]}])["Images"]
     return {i["ImageId"]: tag["Value"] for i in found for tag in i["Tags"] if tag["Key"] == "Result"}
+
+
+def snapshots(*found: dict[str, Any]) -> set[str]:
+    """What images are made of."""
+    return {disk["Ebs"]["SnapshotId"] for image in found for disk in image["BlockDeviceMappings"]}
 
 
 def test_a_builder_that_cannot_be_configured_is_ended(ec2: Any, play: Any) -> None:
@@ -232,8 +234,40 @@ def test_a_run_goes_on_with_the_image_that_is_there(ec2: Any, play: Any, tmp_pat
     assert living(ec2) == []
 
 
+def test_the_newest_base_of_its_owner_becomes_an_encrypted_image_that_repeats_the_manifest(
+    ec2: Any, play: Any, tmp_path: Path
+) -> None:
+    newer, foreign = (ec2.register_image(**BASE)["ImageId"] for _ in range(2))
+    # The emulator knows one account, and dates images to the second.
+    known = ec2_backends["123456789012"][REGION].amis
+    known[foreign].owner_id = "210987654321"
+    for later, image in enumerate((newer, foreign), start=1):
+        known[image].creation_date += timedelta(hours=later)
+    playbook = tmp_path / "create.yml"
+    make = [
+        {"ansible.builtin.import_role": {"name": "aws-image"}},
+        {"ansible.builtin.import_role": {"name": "aws-image", "tasks_from": "create"}},
+    ]
+    play_it = {"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}}
+    playbook.write_text(json.dumps([{**play_it, "tasks": make}]))
+
+    code, told = play(str(playbook), aws_image_release=RELEASE, aws_image_manifest=MANIFEST)
+
+    assert code == 0, told
+    [[builder]] = [one["Instances"] for one in ec2.describe_instances()["Reservations"]]
+    assert builder["ImageId"] == newer
+    [image] = ec2.describe_images(ImageIds=list(images(ec2)))["Images"]
+    tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
+    assert tags["Base"] == newer
+    assert [tags[key] for key in ("Release", "Commit", "Image", "Time")] == [
+        MANIFEST[key] for key in ("release", "commit", "image", "time")
+    ]
+    [snapshot] = ec2.describe_snapshots(SnapshotIds=list(snapshots(image)))["Snapshots"]
+    assert snapshot["Encrypted"]
+
+
 def test_images_in_use_and_the_newest_good_ones_stay(ec2: Any, play: Any, tmp_path: Path) -> None:
-    used, _old, _bad, kept, newest = (
+    used, old, bad, kept, newest = (
         golden(ec2, name, result)
         for name, result in [("1", "good"), ("2", "good"), ("3", "bad"), ("4", "good"), ("5", "good")]
     )
@@ -251,7 +285,13 @@ def test_images_in_use_and_the_newest_good_ones_stay(ec2: Any, play: Any, tmp_pa
         )
     )
 
+    stay = snapshots(*ec2.describe_images(ImageIds=[used, kept, newest, fresh])["Images"])
+    go = snapshots(*ec2.describe_images(ImageIds=[old, bad])["Images"])
+
     code, told = play(str(playbook))
 
     assert code == 0, told
     assert images(ec2).keys() == {used, kept, newest, fresh}
+    left = {snapshot["SnapshotId"] for snapshot in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]}
+    assert stay <= left
+    assert not go & left

@@ -205,6 +205,22 @@ def test_an_image_name_is_used_once(aws: Aws) -> None:
         aws("ec2").create_image(InstanceId=made["InstanceId"], Name="once")
 
 
+def test_an_image_is_encrypted_as_the_disk_it_was_made_of(aws: Aws) -> None:
+    ec2, seen = aws("ec2"), []
+    for encrypted in (True, False):
+        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 8, "Encrypted": encrypted}}
+        [made] = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, BlockDeviceMappings=[disk])[
+            "Instances"
+        ]
+        name = f"encrypted-{encrypted}"
+        image = ec2.create_image(InstanceId=made["InstanceId"], Name=name)["ImageId"]
+        [mapping] = ec2.describe_images(ImageIds=[image])["Images"][0]["BlockDeviceMappings"]
+        [snapshot] = ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"]
+        seen.append(snapshot["Encrypted"])
+
+    assert seen == [True, False]
+
+
 def test_a_later_version_of_a_template_inherits_from_its_source(aws: Aws) -> None:
     ec2 = aws("ec2")
     first = {"ImageId": "ami-12c6146b", "InstanceType": "t3.small"}
