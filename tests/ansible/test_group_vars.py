@@ -54,6 +54,12 @@ def test_a_builder_bears_the_tag_without_which_its_operator_may_not_end_it(aws_e
     assert tags["Environment"] == "bookstore"
 
 
+def test_instances_ship_their_logs_to_the_group_that_is_made_for_them(aws_environment: Path) -> None:
+    shipped = resolved(aws_environment / "hosts.yml", "builder", "golden_image_cloudwatch_log_group")
+
+    assert shipped == resolved(aws_environment / "hosts.yml", "localhost", "aws_watch_log_group") == "/bookstore/store"
+
+
 def resolved(inventory: Path, host: str, variable: str) -> Any:
     """A variable's value, with what it refers to."""
     shown = subprocess.run(
