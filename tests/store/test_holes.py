@@ -1,6 +1,7 @@
 """Every hole of the original store, each by the request that proved it."""
 
 import io
+import re
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -21,7 +22,7 @@ from bookstore.orders.services import expire_purchases
 from bookstore.payments.models import Payment
 from bookstore.shipping.models import Delivery
 
-from .conftest import PASSWORD, environment, purchase_of
+from .conftest import PASSWORD, environment, make_app, purchase_of
 
 BOOK = {"title": "T", "author": "A", "description": "", "price": "10", "stock": "1"}
 
@@ -223,6 +224,33 @@ def test_post_without_token_is_a_400_page(make, browser):
     anonymous = browser()
     form = {"email": "a@example.com", "password": "x", "csrf_token": "junk"}
     assert anonymous.post("/login", form).status_code == 400
+
+
+# The card gateway signs what it sends, and has no session that somebody could ride on.
+SIGNED = "payments.messages"
+FORMS = sorted(
+    rule.rule
+    for rule in make_app(make_url("sqlite:///never-opened")).url_map.iter_rules()
+    if "POST" in rule.methods and rule.endpoint != SIGNED
+)
+
+
+@pytest.mark.parametrize("rule", FORMS)
+def test_no_form_is_taken_without_its_token(app, make, browser, rule):
+    visitor = browser(make.admin())
+    path = re.sub(r"<[^>]+>", str(make.book().id), rule)
+    before = everything(app)
+    for token in ("", "junk"):
+        response = visitor.post(path, {**BOOK, "csrf_token": token})
+        assert response.status_code == 400
+        assert "came from elsewhere" in response.text
+    assert everything(app) == before
+
+
+def everything(app):
+    """All rows of all tables."""
+    with app.app_context():
+        return {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables}
 
 
 @pytest.mark.parametrize(
