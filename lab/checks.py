@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 
 from lab.engine import answers
@@ -40,10 +41,23 @@ def check_ground() -> None:
 
 
 def _check_rights() -> None:
-    if os.geteuid() != 0 and not answers() and not shutil.which("sudo"):
-        raise LabError("No Docker engine answers, and starting one needs root: run this as root, or install sudo.")
+    if os.geteuid() != 0 and not answers():
+        _check_sudo()
     if not os.access(ROOT, os.W_OK):
         raise LabError(f"{ROOT} cannot be written by this user. Clone the repository into a folder of your own.")
+
+
+def _check_sudo() -> None:
+    why = "No Docker engine answers, and starting one needs root"
+    if not shutil.which("sudo"):
+        raise LabError(f"{why}: run this as root, or install sudo.")
+    # Not `sudo -v`, which may ask for a password where commands need none. It asks on the terminal, not on stderr.
+    tried = subprocess.run(["sudo", "true"], stderr=subprocess.PIPE, text=True)
+    if tried.returncode:
+        said = tried.stderr.strip(" .\n").splitlines() or ["sudo failed"]
+        raise LabError(
+            f"{why}, which sudo does not allow ({said[-1]}). Run this as root, or as a user who may use sudo."
+        )
 
 
 def _check_disk() -> None:

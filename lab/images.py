@@ -151,7 +151,7 @@ def _bootstrap(base: str, packages: tuple[str, ...], tag: str) -> None:
     include = f"--include={','.join(packages)}"
     # Asked for before the two run at once.
     if os.geteuid() != 0:
-        run("sudo", "-v")
+        run("sudo", "true")
     label = f"--change=LABEL {BUILT_FROM}={base}"
     with _keys(keyring) as keys:
         # As root: without, it needs user namespaces, which many machines do not grant.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -122,6 +123,27 @@ def test_a_missing_right_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.shutil, "which", lambda _: None)
 
     with pytest.raises(LabError, match=r"needs root.*install sudo"):
+        checks._check_rights()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'Ana is not in the sudoers file.' >&2; exit 1", r"needs root.*[(]Ana is not in the sudoers file[)]"),
+        # As of a cloud's user: one who needs no password, and is in a group that does.
+        ('[ "$1" = true ]', ""),
+    ],
+)
+def test_a_sudo_that_does_not_serve_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, said: str
+) -> None:
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(checks.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(checks, "answers", lambda: False)
+
+    with pytest.raises(LabError, match=said) if said else nullcontext():
         checks._check_rights()
 
 
