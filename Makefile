@@ -1,6 +1,6 @@
 # The front door. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down distclean image image-down dev test test-fast test-whole test-image test-move lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
+.PHONY: help up down distclean image image-down dev test test-fast test-whole test-image test-move chromium lint store-tests molecule vault docs bench fuzz rehearse rehearse-down
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -63,7 +63,7 @@ fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
 
 # The longest first, so that both cores are busy to the end.
 test: export REHEARSE := short
-test: test-fast ## Everything that CI runs
+test: chromium test-fast ## Everything that CI runs
 	@$(PYTHON) -m lab prepare
 	@$(MAKE) $(SIDE_BY_SIDE) rehearse test-whole $(SCENARIOS:%=molecule-%)
 
@@ -71,7 +71,7 @@ test-fast: ## Lint and pytest, without hosts, browser and MySQL
 	@$(PYTHON) -m lab venv
 	@$(MAKE) $(SIDE_BY_SIDE) lint store-tests
 
-test-whole: ## AWS on an emulator, the store on MySQL and in a browser
+test-whole: chromium ## AWS on an emulator, the store on MySQL and in a browser
 	@$(PYTHON) -m lab prepare
 	@tests/pytest.sh whole
 
@@ -81,6 +81,10 @@ test-image: image ## Clones of the golden image: broken, killed, booted by the d
 
 test-move: up image ## From the two hosts to the clones of the golden image, without losing a row or a cover
 	@pytest -q tests/move
+
+# Before what takes long: its absence is no reason to wait.
+chromium:
+	@$(PYTHON) tests/browser/chromium.py
 
 lint:
 	@tests/lint.sh

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, StorageState, ViewportSize, expect, sync_playwright
 
+from tests.browser.chromium import MISSING, find
 from tests.browser.visitor import LOCALES, Person, Visitor
 
 ROOT = Path(__file__).parents[2]
@@ -53,14 +53,9 @@ class Store:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     # A browser's absence fails: a test that was left out must never look like one that passed.
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
+    path = find()
     if path is None:
-        pytest.fail(
-            "No Chromium here. Install it: sudo apt-get install -y chromium"
-            " (on Ubuntu: google-chrome-stable from Google's repository).",
-            pytrace=False,
-        )
+        pytest.fail(MISSING, pytrace=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
         yield browser

@@ -147,6 +147,19 @@ def test_a_sudo_that_does_not_serve_is_named(
         checks._check_rights()
 
 
+def test_a_missing_browser_is_named_before_the_long_run_begins(tmp_path: Path) -> None:
+    planned = subprocess.run(["make", "--dry-run", "test"], cwd=ROOT, capture_output=True, text=True, check=True)
+    first = planned.stdout.splitlines()[0].split()
+
+    completed = subprocess.run(
+        [sys.executable, *first[1:]], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert completed.returncode == 1
+    assert "Debian: sudo apt-get install -y chromium\n" in completed.stderr
+    assert "Ubuntu: " in completed.stderr
+
+
 @pytest.fixture
 def busy_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Stands for apt-get while another one has the lists, until there is a file ``over``; it notes its calls."""
