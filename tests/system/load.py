@@ -1,6 +1,7 @@
 """Customers who read the catalogue, and count what went wrong: ``python -m tests.system.load``.
 
-Prints one JSON object: requests, failed (no answer, or not 200), sent_again, and the slowest hundredth in milliseconds.
+Prints one JSON object: customers, requests, failed (no answer, or not 200), sent_again, and the slowest hundredth in
+milliseconds.
 
 A proxy that is reloaded closes the connections that are idle, and a request may already be on its way through one: a
 browser sends it again (RFC 9112, section 9.3.1), and so do these customers, once and only where the connection had
@@ -78,6 +79,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "customers": CUSTOMERS,
                 "requests": len(seconds),
                 "failed": len(failures),
                 "failures": sorted(set(failures)),
