@@ -19,6 +19,8 @@ from lab.shell import as_root, install_packages, output, run, say
 SOCKET = Path("/var/run/docker.sock")
 # Says that the running engine was started by a lab, so that the last lab to go may stop it.
 OWNED = Path("/run/bookstore-lab-engine.pid")
+# Says that a lab let this user talk to the running engine, for the last one to take that back.
+BORROWED = Path(f"/run/bookstore-lab-socket.{os.getuid()}")
 # Held by every lab that uses the engine, to the end of its command: it may have no container yet.
 USERS = Path("/run/lock/bookstore-lab-engine")
 
@@ -52,19 +54,24 @@ def ensure_engine() -> None:
 
 
 def release_engine() -> None:
-    """Stop the engine if a lab started it, nothing runs on it any more, and nobody is about to use it."""
-    if not OWNED.exists():
+    """Undo what a lab did to have the engine, if nothing runs on it any more and nobody is about to use it."""
+    if not OWNED.exists() and not BORROWED.exists():
         return
     try:
         fcntl.flock(_users(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         say("the Docker engine goes on: another lab is using it")
         return
-    if not output("docker", "ps", "-aq"):
+    if output("docker", "ps", "-aq"):
+        return
+    if OWNED.exists():
         say("stopping the Docker engine that was started for the lab")
         # Until it is gone: while it stops, its pid file keeps the next one from starting.
         stop = f"pid=$(cat {OWNED}); kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.2; done; rm {OWNED}"
-        run(*as_root("sh", "-c", stop))
+        run(*as_root("sh", "-c", f"{stop} && rm --force {BORROWED}"))
+    else:
+        say("taking back that this user may talk to the Docker engine")
+        run(*as_root("sh", "-c", f"setfacl --remove user:{os.getuid()} {SOCKET} && rm {BORROWED}"))
 
 
 @cache
@@ -109,11 +116,12 @@ def _start() -> None:
 
 
 def _borrow_socket() -> None:
-    """Let this user talk to the engine until the engine starts anew."""
-    say("allowing this user to talk to the Docker engine until it is restarted")
+    """Let this user talk to the engine, until release_engine or until its socket is made anew."""
+    say("allowing this user to talk to the Docker engine until `make down`")
     if not shutil.which("setfacl"):
         install_packages("acl")
-    run(*as_root("setfacl", "--modify", f"user:{os.getuid()}:rw", SOCKET))
+    # First the mark: a right that is not known of stays.
+    run(*as_root("sh", "-c", f"touch {BORROWED} && setfacl --modify user:{os.getuid()}:rw {SOCKET}"))
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_an_engine_that_another_lab_is_about_to_use_goes_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = []
-    for name in ("USERS", "OWNED"):
+    for name in ("USERS", "OWNED", "BORROWED"):
         monkeypatch.setattr(engine, name, tmp_path / name)
     # It keeps what it has opened.
     monkeypatch.setattr(engine, "_users", cache(engine._users.__wrapped__))
@@ -268,6 +269,28 @@ input()
     assert "another lab" in capsys.readouterr().out
     engine.release_engine()
     assert len(done) == 1
+
+
+def test_a_socket_that_was_opened_to_this_user_is_closed_by_the_last_lab(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("USERS", "OWNED", "BORROWED", "SOCKET"):
+        monkeypatch.setattr(engine, name, tmp_path / name)
+    monkeypatch.setattr(engine, "_users", cache(engine._users.__wrapped__))
+    monkeypatch.setattr(engine, "as_root", lambda *command: command)
+    (tmp_path / "setfacl").write_text(f"#!/bin/sh\necho $1 $2 >> {tmp_path}/rights\n")
+    (tmp_path / "docker").write_text(f"#!/bin/sh\ncat {tmp_path}/containers\n")
+    for name in ("setfacl", "docker"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    engine._borrow_socket()
+    for containers in ("af1d9fc0c7b1", "", ""):
+        (tmp_path / "containers").write_text(containers)
+        engine.release_engine()
+
+    user = f"user:{os.getuid()}"
+    assert (tmp_path / "rights").read_text().splitlines() == [f"--modify {user}:rw", f"--remove {user}"]
 
 
 def test_two_checkouts_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
