@@ -177,12 +177,12 @@ def clone(here: Bakery, host: str) -> Host:
 
 
 @contextmanager
-def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]]:
+def secluded(lab: str) -> Iterator[Callable[..., dict[str, str]]]:
     """A network on which a lab's database can be reached and nothing else: no registry, no package index.
 
     Yields:
         A function that boots clones, all at once, each on the user data that it is given, and returns their containers'
-        names.
+        names. With ``later=True`` none has booted yet: starting its container is its first boot.
     """
     here, network, database = bakery(lab), secluded_name(lab), f"{lab}-db"
     with tempfile.TemporaryDirectory() as directory:
@@ -197,14 +197,17 @@ def secluded(lab: str) -> Iterator[Callable[[dict[str, object]], dict[str, str]]
         def create(hosts: list[Host]) -> None:
             playbook("lab/create.yml", "-e", json.dumps({**values, "lab_hosts": hosts}))
 
-        def boot(wanted: dict[str, object]) -> dict[str, str]:
-            hosts, files = [], {}
+        def boot(wanted: dict[str, object], later: bool = False) -> dict[str, str]:
+            hosts: list[Host] = []
+            files = {}
             for host, data in wanted.items():
                 folder = here.given(host, data)
                 # None boots before the last one has started.
-                files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
-                (folder / "user-data.json").unlink()
-                hosts.append(Frozen(network, here.frozen.image, here.frozen.volume).host(host, folder))
+                if not later:
+                    files[folder / "user-data.json"] = (folder / "user-data.json").read_text()
+                    (folder / "user-data.json").unlink()
+                one = Frozen(network, here.frozen.image, here.frozen.volume).host(host, folder)
+                hosts.append({**one, "later": later})
             create(hosts)
             for file, text in files.items():
                 file.write_text(text)
