@@ -127,6 +127,8 @@ class Store:
         docker(
             "run",
             "--detach",
+            # Not after the engine's own start: what it ran with before the reboot may be out of date.
+            "--restart=on-failure",
             f"--name=bookstore-{color}",
             f"--env-file={ENVIRONMENT}",
             f"--publish=127.0.0.1:{self.image.ports[color]}:8000",
