@@ -22,6 +22,7 @@ from tests.ansible.conftest import ROOT
 
 REGION = "eu-west-1"
 RELEASE = "0123456789ab"
+RECIPE = "ba9876543210"
 VARIABLES = {
     "aws_region": REGION,
     "aws_image_base_owner": "self",
@@ -94,7 +95,7 @@ def play(emulator: str, tmp_path: Path) -> Any:
 def golden(ec2: Any, name: str, result: str, base: str = "ami-old", release: str = "old") -> str:
     """An image as the pipeline leaves one."""
     image: str = ec2.register_image(Name=f"image-{name}", Architecture="x86_64", RootDeviceName="/dev/sda1")["ImageId"]
-    tags = {"Role": "golden", "Name": "bookstore", "Result": result, "Base": base, "Release": release}
+    tags = {"Role": "golden", "Name": "bookstore", "Result": result, "Base": base, "Release": release, "Recipe": RECIPE}
     ec2.create_tags(Resources=[image], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
     return image
 
@@ -132,11 +133,12 @@ def test_a_builder_that_is_lost_while_it_is_configured_is_ended(ec2: Any, play: 
     # It answers the first two tasks and then, as far as SSH can tell, is not there any more.
     ssh = tmp_path / "ssh"
     ssh.write_text("""#!/bin/sh
+echo "$@" >> "$0.calls"
 for command; do :; done
 module=$(mktemp)
 trap 'rm "$module"' EXIT
 cat > "$module"
-if ! grep -q "ansible.modules.\\(ping\\|setup\\)" "$module"; then echo "ssh: no route to host" >&2; exit 255; fi
+if ! grep -q "ansible.modules.\\(ping\\|setup\\|command\\)" "$module"; then echo "ssh: no route to host" >&2; exit 255; fi
 sh -c "$command" < "$module"
 """)
     ssh.chmod(0o755)
@@ -150,6 +152,10 @@ sh -c "$command" < "$module"
 
     assert code != 0
     assert "unreachable=1" in told
+    # Its host key is not known beforehand, and is held to in a file of its own.
+    calls = (tmp_path / "ssh.calls").read_text().splitlines()
+    pinned = f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={tmp_path}/key.known_hosts"
+    assert all(pinned in call for call in calls), calls
     assert "The builder was not configured and sealed, and is ended. It could not be reached" in " ".join(told.split())
     assert len(ec2.describe_instances()["Reservations"]) == 1
     assert living(ec2) == []
@@ -203,7 +209,8 @@ def test_an_image_is_good_only_when_an_instance_of_it_was_ready(
     image = golden(ec2, "new", "untested")
     playbook = tmp_path / "prove.yml"
     prove = {"ansible.builtin.import_role": {"name": "aws-image", "tasks_from": "prove"}}
-    made = {"aws_image_made": {"image_id": image}, "aws_image_release": RELEASE, "aws_image_site": "shop.example"}
+    made = {"aws_image_made": {"image_id": image}, "aws_image_release": RELEASE, "aws_image_recipe": RECIPE}
+    made["aws_image_site"] = "shop.example"
     playbook.write_text(
         json.dumps(
             [{"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}, "tasks": [prove]}]
@@ -217,7 +224,10 @@ def test_an_image_is_good_only_when_an_instance_of_it_was_ready(
     assert living(ec2) == []
 
 
-def test_a_run_goes_on_with_the_image_that_is_there(ec2: Any, play: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("recipe", "taken"), [(RECIPE, True), ("another", False)])
+def test_a_run_goes_on_with_the_image_that_is_there_by_the_same_recipe(
+    ec2: Any, play: Any, tmp_path: Path, recipe: str, taken: bool
+) -> None:
     base = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
     image = golden(ec2, "new", "untested", base, RELEASE)
     playbook = tmp_path / "find.yml"
@@ -227,11 +237,11 @@ def test_a_run_goes_on_with_the_image_that_is_there(ec2: Any, play: Any, tmp_pat
         json.dumps([{**play_it, "tasks": [{"ansible.builtin.import_role": {"name": "aws-image"}}, told_of]}])
     )
 
-    code, told = play(str(playbook), aws_image_release=RELEASE)
+    code, told = play(str(playbook), aws_image_release=RELEASE, aws_image_recipe=recipe)
 
     assert code == 0, told
-    assert image in told
-    assert living(ec2) == []
+    assert (image in told) == taken
+    assert living(ec2) == ([] if taken else ["bookstore-builder"])
 
 
 def test_the_newest_base_of_its_owner_becomes_an_encrypted_image_that_repeats_the_manifest(
@@ -251,7 +261,7 @@ def test_the_newest_base_of_its_owner_becomes_an_encrypted_image_that_repeats_th
     play_it = {"hosts": "localhost", "gather_facts": False, "environment": {"AWS_REGION": REGION}}
     playbook.write_text(json.dumps([{**play_it, "tasks": make}]))
 
-    code, told = play(str(playbook), aws_image_release=RELEASE, aws_image_manifest=MANIFEST)
+    code, told = play(str(playbook), aws_image_release=RELEASE, aws_image_recipe=RECIPE, aws_image_manifest=MANIFEST)
 
     assert code == 0, told
     [[builder]] = [one["Instances"] for one in ec2.describe_instances()["Reservations"]]
