@@ -109,7 +109,9 @@ def _finish_response(response: Response) -> Response:
         personal = bool(session) or request.method not in SAFE_METHODS
         response.headers["Cache-Control"] = "private, no-store" if personal else "no-cache"
         if not personal and response.status_code == 200:
-            # To the proxy alone, which does not pass it on: keep this page for a second. It has a copy for each
-            # language and cookie (Vary), and keeps none that sets a cookie.
+            # Those in between may keep this page for a second, with a copy for each language and cookie (Vary): a
+            # content delivery network, and, by a header that it does not pass on, the proxy, which keeps none that
+            # sets a cookie.
+            response.headers["Cache-Control"] = "public, max-age=0, s-maxage=1"
             response.headers["X-Accel-Expires"] = "1"
     return response

@@ -277,11 +277,13 @@ def server_names(names: list[str], mode: str, directory: str) -> Iterator[Proble
     if not names:
         yield Problem("nginx_certbot_server_names", "must name the site", "Write e.g. [shop.example.com].")
     for name in names:
-        if not HOST_NAME.fullmatch(name):
+        # Behind a load balancer no certificate is asked for, and CloudFront's name is known only after the image.
+        bare = name.removeprefix("*.") if mode == "behind_load_balancer" else name
+        if not HOST_NAME.fullmatch(bare):
             yield Problem(
                 "nginx_certbot_server_names",
                 "has what is no host name in lower case",
-                "Write the name alone: no https://, no port, no path, no *.",
+                "Write the name alone: no https://, no port, no path, and *. behind a load balancer alone.",
                 name,
             )
         elif mode == "letsencrypt" and PUBLIC_ACME.match(directory) and not is_public(name):

@@ -25,6 +25,11 @@ def test_the_example_is_good(check: Check) -> None:
     [
         {"nginx_certbot_mode": "self_signed", "nginx_certbot_server_names": ["shop.local"]},
         {"nginx_certbot_server_names": ["shop.local"], "nginx_certbot_acme_directory": "https://acme.local/dir"},
+        {
+            "nginx_certbot_mode": "behind_load_balancer",
+            "nginx_certbot_server_names": ["*.cloudfront.net"],
+            "nginx_certbot_trusted_proxies": ["10.20.0.0/16"],
+        },
         {"docker_source": "docker", "mysql_source": "oracle"},
         {"admin_networks": ["0.0.0.0/0"], "admin_anywhere": True},
         {"admin_networks": ["2001:db8::/32", "198.51.100.7"]},
@@ -269,6 +274,12 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         'nginx_certbot_server_names: "https://shop.org"',
         "no host name",
         "Write the name alone",
+    ),
+    (
+        {"nginx_certbot_server_names": ["*.shop.org"]},
+        'nginx_certbot_server_names: "*.shop.org"',
+        "no host name",
+        "behind a load balancer alone",
     ),
     (
         {"nginx_certbot_server_names": ["shop_1.org"]},

@@ -280,7 +280,8 @@ def test_anonymous_catalogue_is_one_query_and_sets_no_cookie(make, browser, coun
         response = visitor.get("/book/catalog")
     assert len(queries) == 1
     assert "Set-Cookie" not in response.headers
-    assert response.headers["Cache-Control"] == "no-cache"
+    assert response.headers["Cache-Control"] == "public, max-age=0, s-maxage=1"
+    assert {"Accept-Language", "Cookie"} <= set(response.vary)
 
 
 def test_personal_pages_are_not_kept(make, browser):
