@@ -39,7 +39,7 @@ class WaitError(Exception):
 
 
 def database(clients: Clients, entry: Mapping[str, Any]) -> Look:
-    """An RDS instance that can be connected to and whose master secret is known."""
+    """An RDS instance that can be connected to; where RDS manages its master password, with the secret."""
     found = clients("rds").describe_db_instances(DBInstanceIdentifier=entry["id"])["DBInstances"][0]
     status = found["DBInstanceStatus"]
     host, secret = found.get("Endpoint", {}).get("Address", ""), found.get("MasterUserSecret", {}).get("SecretArn", "")
@@ -47,9 +47,22 @@ def database(clients: Clients, entry: Mapping[str, Any]) -> Look:
     well = status in ("available", "backing-up", "modifying", "storage-optimization", "configuring-enhanced-monitoring")
     return Look(
         status,
-        ready=well and bool(host and secret),
+        ready=well and bool(host),
         failed=status in ("failed", "incompatible-network", "incompatible-parameters", "storage-full", "restore-error"),
         facts={"host": host, "master_secret_arn": secret},
+    )
+
+
+def master_secret(clients: Clients, entry: Mapping[str, Any]) -> Look:
+    """The secret with an RDS instance's master password."""
+    found = clients("rds").describe_db_instances(DBInstanceIdentifier=entry["id"])["DBInstances"][0]
+    secret = found.get("MasterUserSecret", {})
+    # RDS user guide, "Viewing the details about a secret": creating, active, rotating, impaired.
+    return Look(
+        secret.get("SecretStatus", "none yet"),
+        ready=secret.get("SecretStatus") in ("active", "rotating"),
+        failed=secret.get("SecretStatus") == "impaired",
+        facts={"arn": secret.get("SecretArn", "")},
     )
 
 
@@ -164,8 +177,8 @@ def no_interfaces(clients: Clients, entry: Mapping[str, Any]) -> Look:
 KINDS: dict[str, Callable[[Clients, Mapping[str, Any]], Look]] = {
     look.__name__: look
     for look in (
-        database, no_database, mount_targets, certificate, distribution, balancer, group, no_group, refresh, agent,
-        command, no_interfaces,
+        database, master_secret, no_database, mount_targets, certificate, distribution, balancer, group, no_group,
+        refresh, agent, command, no_interfaces,
     )
 }  # fmt: skip
 

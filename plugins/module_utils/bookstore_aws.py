@@ -17,6 +17,9 @@ MENDS = {
     "UnauthorizedOperation": RIGHTS,
     "ExpiredToken": "Your credentials have expired: get new ones, then run the playbook again.",
     "ExpiredTokenException": "Your credentials have expired: get new ones, then run the playbook again.",
+    "FreeTierRestrictionError": (
+        "An account on AWS's free plan has limits of its own: set what it names lower, e.g. aws_data_backup_days: 1."
+    ),
     "RequestExpired": "Your credentials have expired: get new ones, then run the playbook again.",
 }
 

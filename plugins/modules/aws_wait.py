@@ -22,6 +22,7 @@ options:
         required: true
         choices:
           - database
+          - master_secret
           - no_database
           - mount_targets
           - certificate

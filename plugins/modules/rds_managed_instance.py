@@ -88,7 +88,6 @@ def create(rds: Any, given: dict[str, Any]) -> None:
     settings = {theirs: given[ours] for ours, (theirs, _) in SETTINGS.items() if given[ours] is not None}
     settings |= {
         "DBInstanceIdentifier": given["name"],
-        "ManageMasterUserPassword": True,
         "StorageType": "gp3",
         "PubliclyAccessible": False,
         "CopyTagsToSnapshot": True,
@@ -100,7 +99,8 @@ def create(rds: Any, given: dict[str, Any]) -> None:
         "Tags": tag_list(given["tags"]),
     }
     if given["restore_snapshot"]:
-        # RDS takes these for an instance that is there alone: the next run sets them.
+        # RDS takes these for an instance that is there alone, and its master password too, but for Oracle's (RDS API:
+        # RestoreDBInstanceFromDBSnapshot, ManageMasterUserPassword). Run again when it is there, this module sets them.
         for name in ("MaxAllocatedStorage", "PreferredMaintenanceWindow"):
             settings.pop(name, None)
         rds.restore_db_instance_from_db_snapshot(DBSnapshotIdentifier=given["restore_snapshot"], **settings)
@@ -111,6 +111,7 @@ def create(rds: Any, given: dict[str, Any]) -> None:
         AllocatedStorage=given["storage_gib"],
         StorageEncrypted=True,
         MasterUsername=given["master_user"],
+        ManageMasterUserPassword=True,
         DBName=given["database_name"],
         **settings,
     )

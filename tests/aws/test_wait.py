@@ -23,6 +23,7 @@ class Account:
     def __init__(self, **states: list[str]) -> None:
         self.states = states
         self.asked: list[str] = []
+        self.secret = "active"
 
     def __call__(self, service: str) -> Account:
         return self
@@ -33,7 +34,7 @@ class Account:
         return states.pop(0) if len(states) > 1 else states[0]
 
     def describe_db_instances(self, **_: Any) -> Any:
-        endpoint, secret = {"Address": "db.example"}, {"SecretArn": "arn"}
+        endpoint, secret = {"Address": "db.example"}, {"SecretArn": "arn", "SecretStatus": self.secret}
         status = self._next("database")
         return {"DBInstances": [{"DBInstanceStatus": status, "Endpoint": endpoint, "MasterUserSecret": secret}]}
 
@@ -66,6 +67,17 @@ def test_all_are_awaited_together_and_the_slowest_is_the_whole_time(aws_wait: Mo
         "distribution E1: Deployed",
         "database shop: available",
     ]
+
+
+def test_a_master_secret_is_awaited_until_it_can_be_read(aws_wait: ModuleType) -> None:
+    account = Account(database=["available"])
+    account.secret = "creating"
+
+    assert not aws_wait.master_secret(account, {"id": "shop"}).ready
+    account.secret = "active"
+    assert aws_wait.master_secret(account, {"id": "shop"}).facts == {"arn": "arn"}
+    account.secret = "impaired"
+    assert aws_wait.master_secret(account, {"id": "shop"}).failed
 
 
 def test_what_has_failed_is_not_awaited(aws_wait: ModuleType) -> None:
