@@ -126,7 +126,11 @@ FURTHER = [
     "s3:DeleteObject", "s3:DeleteObjectVersion",
     "rds:DescribeDBSnapshots", "rds:ModifyDBSubnetGroup", "rds:StopDBInstance", "rds:StartDBInstance",
     "secretsmanager:RestoreSecret", "secretsmanager:UpdateSecret",
-    "sns:Subscribe",
+    "sns:Subscribe", "sns:Unsubscribe",
+    # The mend of an image that does not boot begins here.
+    "ec2:GetConsoleOutput",
+    # Where its rules, or what it answers by default, differ.
+    "wafv2:UpdateWebACL",
     "ssm:StartSession", "ssm:TerminateSession",
 ]  # fmt: skip
 
@@ -150,7 +154,10 @@ NAMED: dict[str, dict[str, str]] = {
         "instance-profile": "arn:aws:iam::*:instance-profile/{name}-*",
         "role": "arn:aws:iam::*:role/{name}-*",
     },
-    "logs": {"log-group": "arn:aws:logs:*:*:log-group:/{name}/*"},
+    "logs": {
+        "log-group": "arn:aws:logs:*:*:log-group:/{name}/*",
+        "log-group of the database": "arn:aws:logs:*:*:log-group:/aws/rds/instance/{name}/*",
+    },
     "rds": {
         "db": "arn:aws:rds:*:*:db:{name}",
         "og": "arn:aws:rds:*:*:og:default:*",

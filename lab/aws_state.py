@@ -73,7 +73,11 @@ def network(name: str) -> State:
         "internet_gateways": every("ec2", "describe_internet_gateways", "InternetGateways", Filters=attached),
         "nat_gateways": every("ec2", "describe_nat_gateways", "NatGateways", Filter=living),
         "route_tables": every("ec2", "describe_route_tables", "RouteTables", Filters=[*vpc, *tagged]),
-        "endpoints": every("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=[*vpc, *tagged]),
+        "endpoints": [
+            endpoint
+            for endpoint in every("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=[*vpc, *tagged])
+            if endpoint["State"].lower() not in ("deleting", "deleted")
+        ],
     }
 
 
@@ -137,6 +141,7 @@ def edge(name: str) -> State:
         "certificates": [certificate(listener) for balancer in balancers for listener in balancer["Listeners"]][:1],
         "buckets": list(buckets(name)),
         "distributions": distributions,
+        "cache_policies": list(cache_policies(name)),
         "records": list(records(balancers)),
         "web_acls": [*web_acls(name, "REGIONAL", None), *web_acls(name, "CLOUDFRONT", "us-east-1")],
     }
@@ -178,6 +183,13 @@ def records(balancers: list[State]) -> Iterator[State]:
         for record in every("route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
             if record.get("AliasTarget", {}).get("DNSName") in names:
                 yield {**record, "HostedZoneId": zone["Id"].rpartition("/")[2]}
+
+
+def cache_policies(name: str) -> Iterator[State]:
+    """What a distribution's pages are kept by."""
+    for entry in client("cloudfront").list_cache_policies(Type="custom")["CachePolicyList"].get("Items", []):
+        if entry["CachePolicy"]["CachePolicyConfig"]["Name"] == name:
+            yield entry["CachePolicy"]
 
 
 def web_acls(name: str, scope: str, region: str | None) -> Iterator[State]:

@@ -7,6 +7,7 @@ tests/aws/test_emulator.py has a test for each. The classes are moto's; there ar
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import subprocess
 import uuid
@@ -17,8 +18,9 @@ from typing import Any
 from moto.acm import models as acm
 from moto.autoscaling import models as scaling, responses as scaling_responses
 from moto.autoscaling.exceptions import AutoscalingClientError
-from moto.cloudfront import models as cloudfront
-from moto.cloudfront.exceptions import DistributionAlreadyExists
+from moto.cloudfront import models as cloudfront, responses as cloudfront_responses, urls as cloudfront_urls
+from moto.cloudfront.exceptions import CloudFrontException, DistributionAlreadyExists
+from moto.cloudwatch import models as cloudwatch
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.ec2 import models as ec2
@@ -46,7 +48,7 @@ UNHEALTHY_TAG = "emulator:unhealthy"
 UNMIGRATED_TAG = "emulator:migration-fails"
 # An instance with this tag stands for a host of the lab: its commands are run there.
 CONTAINER_TAG = "emulator:container"
-LIVE_REFRESHES = ("Pending", "InProgress", "Cancelling", "RollbackInProgress")
+LIVE_REFRESHES = ("Pending", "InProgress", "RollbackInProgress")
 
 
 def patches(owner: Any, name: str) -> Callable[[Method], Method]:
@@ -190,10 +192,23 @@ def db_instance(original: Method, self: Any, *arguments: Any, **options: Any) ->
 @patches(rds.RDSBackend, "create_db_instance")
 def create_db_instance(original: Method, self: Any, options: dict[str, Any]) -> Any:
     """A subnet group has two zones (RDS API: CreateDBSubnetGroup, DBSubnetGroupDoesNotCoverEnoughAZs)."""
-    group = self.subnet_groups.get(options.get("db_subnet_group_name"))
+    group = self.subnet_groups.get(options.get("db_subnet_group_name") or "")
     if group and len({subnet.availability_zone for subnet in group._subnets}) < 2:
         raise InvalidParameterCombination("The DB subnet group doesn't cover enough Availability Zones")
     return original(self, options)
+
+
+@patches(rds.RDSBackend, "restore_db_instance_from_db_snapshot")
+def restore_db_instance(original: Method, self: Any, source: str, overrides: dict[str, Any]) -> Any:
+    """RDS manages the password of a restored instance of Oracle alone (RDS API: RestoreDBInstanceFromDBSnapshot)."""
+    if overrides.get("manage_master_user_password"):
+        raise InvalidParameterCombination("ManageMasterUserPassword applies to RDS for Oracle only")
+    restored = original(self, source, overrides)
+    if restored.manage_master_user_password:
+        restored.master_user_secret.delete_secret()
+        del restored.master_user_secret
+        restored.manage_master_user_password = False
+    return restored
 
 
 # --- WAF
@@ -204,6 +219,16 @@ def list_resources_for_web_acl(_original: None, self: Any) -> str:
     """What a web ACL protects (AWS WAFV2 API: ListResourcesForWebACL)."""
     acl = self.wafv2_backend.wacls.get(json.loads(self.body)["WebACLArn"])
     return json.dumps({"ResourceArns": list(dict.fromkeys(acl.associated_resources)) if acl else []})
+
+
+@patches(waf.WAFV2Backend, "create_web_acl")
+def create_web_acl(original: Method, self: Any, *arguments: Any, **options: Any) -> Any:
+    """A rate is counted over five minutes, unless said otherwise (AWS WAFV2 API: RateBasedStatement)."""
+    acl = original(self, *arguments, **options)
+    for rule in acl.rules:
+        if limit := rule.statement.get("RateBasedStatement"):
+            limit.setdefault("EvaluationWindowSec", 300)
+    return acl
 
 
 class UnavailableEntity(WAFv2ClientError):
@@ -263,6 +288,66 @@ def create_distribution(original: Method, self: Any, distribution_config: dict[s
     made = original(self, distribution_config, tags)
     used[reference] = made[0].distribution_id
     return made
+
+
+@patches(cloudfront_responses.CloudFrontResponse, "create_cache_policy")
+def create_cache_policy(_original: None, self: Any) -> ActionResult:
+    """Its name is the account's own (CloudFront API: CreateCachePolicy)."""
+    policies, config = _cache_policies(self), self._get_param("CachePolicyConfig")
+    if any(policy["CachePolicyConfig"]["Name"] == config["Name"] for policy in policies.values()):
+        raise CloudFrontException("CachePolicyAlreadyExists", f"A cache policy with the name {config['Name']} exists.")
+    policy = {"Id": str(uuid.uuid4()), "LastModifiedTime": datetime.now(UTC), "CachePolicyConfig": config}
+    policies[policy["Id"]] = policy
+    return ActionResult({"CachePolicy": policy, "ETag": _tag(policy)})
+
+
+@patches(cloudfront_responses.CloudFrontResponse, "list_cache_policies")
+def list_cache_policies(_original: None, self: Any) -> ActionResult:
+    """Those of the account (CloudFront API: ListCachePolicies)."""
+    items = [{"Type": "custom", "CachePolicy": policy} for policy in _cache_policies(self).values()]
+    return ActionResult({"CachePolicyList": {"MaxItems": 100, "Quantity": len(items), "Items": items}})
+
+
+@patches(cloudfront_responses.CloudFrontResponse, "get_cache_policy")
+def get_cache_policy(_original: None, self: Any) -> ActionResult:
+    """One of them, with the tag of its version (CloudFront API: GetCachePolicy)."""
+    policy = _cache_policies(self)[self._get_param("Id")]
+    return ActionResult({"CachePolicy": policy, "ETag": _tag(policy)})
+
+
+@patches(cloudfront_responses.CloudFrontResponse, "update_cache_policy")
+def update_cache_policy(_original: None, self: Any) -> ActionResult:
+    """Needs the tag of the version that is changed (CloudFront API: UpdateCachePolicy)."""
+    policy = _cache_policies(self)[self._get_param("Id")]
+    if self.headers.get("If-Match") != _tag(policy):
+        raise CloudFrontException("PreconditionFailed", "The If-Match version is not the policy's.")
+    policy["CachePolicyConfig"] = self._get_param("CachePolicyConfig")
+    return ActionResult({"CachePolicy": policy, "ETag": _tag(policy)})
+
+
+@patches(cloudfront_responses.CloudFrontResponse, "delete_cache_policy")
+def delete_cache_policy(_original: None, self: Any) -> ActionResult:
+    """Not while a distribution names it (CloudFront API: DeleteCachePolicy)."""
+    wanted = self._get_param("Id")
+    for distribution in self.backend.distributions.values():
+        behavior = distribution.distribution_config.DefaultCacheBehavior
+        if behavior.cache_policy_id == wanted:
+            raise CloudFrontException("CachePolicyInUse", "The cache policy is attached to a distribution.")
+    del _cache_policies(self)[wanted]
+    return ActionResult({})
+
+
+def _cache_policies(response: Any) -> dict[str, Any]:
+    found: dict[str, Any] = response.backend.__dict__.setdefault("cache_policies", {})
+    return found
+
+
+def _tag(policy: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(policy["CachePolicyConfig"], sort_keys=True).encode()).hexdigest()[:13].upper()
+
+
+for path in ("cache-policy$", "cache-policy/(?P<cache_policy_id>[^/]+)$"):
+    cloudfront_urls.url_paths[f"{{0}}/2020-05-31/{path}"] = cloudfront_responses.CloudFrontResponse.dispatch
 
 
 # --- EC2
@@ -530,18 +615,6 @@ def describe_instance_refreshes(_original: None, self: Any) -> ActionResult:
     return ActionResult({"InstanceRefreshes": told})
 
 
-@patches(scaling_responses.AutoScalingResponse, "cancel_instance_refresh")
-def cancel_instance_refresh(_original: None, self: Any) -> ActionResult:
-    """Stops where it is (Auto Scaling API: CancelInstanceRefresh)."""
-    return _end(self, "Cancelling")
-
-
-@patches(scaling_responses.AutoScalingResponse, "rollback_instance_refresh")
-def rollback_instance_refresh(_original: None, self: Any) -> ActionResult:
-    """Goes back to the configuration before (Auto Scaling API: RollbackInstanceRefresh)."""
-    return _end(self, "RollbackInProgress")
-
-
 @patches(scaling.AutoScalingBackend, "put_scaling_policy")
 def put_scaling_policy(original: Method, self: Any, *arguments: Any, **options: Any) -> Any:
     """Needs its group, within which its name is its own.
@@ -581,24 +654,16 @@ def _group(response: Any) -> Any:
     return group
 
 
-def _end(response: Any, status: str) -> ActionResult:
-    live = [refresh for refresh in _group(response).refreshes if refresh["Status"] in LIVE_REFRESHES]
-    if not live:
-        raise AutoscalingClientError("ActiveInstanceRefreshNotFound", "No in progress or pending refresh found")
-    live[0]["Status"] = status
-    return ActionResult({"InstanceRefreshId": live[0]["InstanceRefreshId"]})
-
-
 def _advance(group: Any, refresh: dict[str, Any]) -> None:
     if refresh["Status"] == "Pending":
         refresh["Status"] = "InProgress"
     elif refresh["Status"] == "InProgress":
         template = group.ec2_launch_template.get_version(refresh["_new"])
-        if _image_has(group.ec2_backend, template.data.get("ImageId"), UNHEALTHY_TAG):
+        if ringing := _ringing(group, refresh):
+            _give_up(refresh, f"Failed because of the alarms {', '.join(ringing)}.")
+        elif _image_has(group.ec2_backend, template.data.get("ImageId"), UNHEALTHY_TAG):
             _replace_one(group, refresh["_new"])
-            back = refresh["Preferences"].get("AutoRollback")
-            refresh["Status"] = "RollbackInProgress" if back else "Failed"
-            refresh["StatusReason"] = "Failed because the replacement instances did not pass ELB health checks."
+            _give_up(refresh, "Failed because the replacement instances did not pass ELB health checks.")
         elif _replace_one(group, refresh["_new"]):
             left = sum(state.launched_version != refresh["_new"] for state in group.instance_states)
             refresh["InstancesToUpdate"] = left
@@ -609,8 +674,21 @@ def _advance(group: Any, refresh: dict[str, Any]) -> None:
     elif refresh["Status"] == "RollbackInProgress" and not _replace_one(group, refresh["_old"]):
         refresh.update(Status="RollbackSuccessful", EndTime=datetime.now(UTC))
         _use(group, refresh["_old"])
-    elif refresh["Status"] == "Cancelling":
-        refresh["Status"] = "Cancelled"
+
+
+def _give_up(refresh: dict[str, Any], reason: str) -> None:
+    back = refresh["Preferences"].get("AutoRollback")
+    refresh.update(Status="RollbackInProgress" if back else "Failed", StatusReason=reason)
+
+
+def _ringing(group: Any, refresh: dict[str, Any]) -> list[str]:
+    """The alarms that end a refresh and are in ALARM.
+
+    EC2 Auto Scaling user guide, "Undo changes with a rollback": CloudWatch alarms.
+    """
+    watched = refresh["Preferences"].get("AlarmSpecification", {}).get("Alarms", [])
+    alarms = cloudwatch.cloudwatch_backends[group.account_id][group.region].alarms
+    return [name for name in watched if name in alarms and alarms[name].state_value == "ALARM"]
 
 
 def _use(group: Any, version: str) -> None:

@@ -19,6 +19,7 @@ from lab.rehearsal_account import (
     KEPT,
     RECORD,
     Rehearsal,
+    Stop,
     bakery,
     down,
     prepare,
@@ -26,8 +27,10 @@ from lab.rehearsal_account import (
     releases,
     start,
     stop,
+    write_certificate,
 )
 from lab.rehearsal_checks import (
+    awaited_with_cloudfront,
     began_together,
     ended,
     gateways,
@@ -36,13 +39,24 @@ from lab.rehearsal_checks import (
     leaves_nothing,
     note_state,
     only_looked,
+    refreshed,
     refused,
     serves,
+    state,
     unchanged,
     well,
 )
 from lab.settings import ROOT, LabError, Settings
 from lab.shell import say
+
+CHANGED = ("-e", "aws_network_egress=nat", "-e", '{"aws_edge_waf": false}')
+# An environment is removed whatever its operator has written down since it was made.
+OTHERWISE = {
+    "academy": (
+        *("-e", "aws_network_vpc=own", "-e", "aws_edge_tls=imported", "-e", "aws_edge_domain=other.example.org"),
+        *("-e", '{"aws_edge_waf": false, "aws_edge_access_logs_days": 0}'),
+    )
+}
 
 
 def rehearse(settings: Settings) -> None:
@@ -96,6 +110,11 @@ def single(rehearsal: Rehearsal) -> None:
     nobody = f"aws_fleet_smoke_url={rehearsal.endpoint}/_emulator/front/nobody"
     told = refused("Release 1.1", "was taken back", "did not answer 200")
     silent = ("-e", f"aws_fleet_image={second}", "-e", nobody)
+    rehearsal.step(
+        "shop: release 1.1, interrupted in its refresh", interrupted, "aws-release", "shop", *silent,
+        stop_after="StartInstanceRefresh",
+    )  # fmt: skip
+    refreshed(rehearsal, "shop")
     rehearsal.step("shop: release 1.1, silent at the door, goes back", told, "aws-release", "shop", *silent)
     serves(rehearsal, "shop", "1.0")
     forgotten = launch(rehearsal, broken, Name="shop-migrate", Environment="shop")
@@ -120,24 +139,52 @@ def side_by_side(rehearsal: Rehearsal) -> None:
     first = f"aws_fleet_image={rehearsal.images['1.0']}"
     others = [name for name in ENVIRONMENTS if name != "shop"]
     # Each is taken up by the one after it, the last by what creates the rest.
-    for count in (10, 20, 30):
+    stops: tuple[Stop, ...] = (10, 20, 30, "CreateAutoScalingGroup")
+    for stop_after in stops:
+        where = f"after {stop_after} changes" if isinstance(stop_after, int) else "before it is healthy"
         rehearsal.step(
-            f"brought: create, interrupted after {count} changes", interrupted, "aws", "brought", "-e", first,
-            stop_after=count,
+            f"brought: create, interrupted {where}", interrupted, "aws", "brought", "-e", first,
+            stop_after=stop_after,
         )  # fmt: skip
     for name in others:
-        made = rehearsal.step(f"{name}: create", well, "aws", name, "-e", first)
-        if name == "academy" and any(call["service"] == "iam" for call in made.calls):
-            raise LabError("rehearsal: IAM was called in an account that may not.")
+        check = awaited_with_cloudfront if name == "academy" else well
+        rehearsal.step(f"{name}: create", check, "aws", name, "-e", first)
         note_state(rehearsal, name)
         rehearsal.step(f"{name}: create again", unchanged, "aws", name)
         rehearsal.step(f"{name}: check on the live one", unchanged, "aws", name, "--check")
+    change_ways(rehearsal)
     for name in others:
-        rehearsal.step(f"{name}: destroy", well, "aws-destroy", name)
+        rehearsal.step(f"{name}: destroy", well, "aws-destroy", name, *OTHERWISE.get(name, ()))
         rehearsal.step(f"{name}: destroy again", unchanged, "aws-destroy", name)
         leaves_nothing(rehearsal, name, *KEPT.get(name, ()))
+    asked = {call["service"] for step, calls in rehearsal.recorded.items() if "academy" in step for call in calls}
+    if "iam" in asked:
+        raise LabError("rehearsal: IAM was called in an account that may not.")
     once_more(rehearsal)
     rehearsal.step("shop: untouched by the others' end", unchanged, "aws", "shop")
+
+
+def change_ways(rehearsal: Rehearsal) -> None:
+    """A live environment goes another way out, loses its firewall and has its certificate renewed.
+
+    Raises:
+        LabError: what was left is still there and billed, or the certificate is another one.
+    """
+    before = state(rehearsal, "brought")
+    write_certificate()
+    rehearsal.step("brought: by a gateway, unprotected, renewed", well, "aws", "brought", *CHANGED)
+    rehearsal.step("brought: the same again", unchanged, "aws", "brought", *CHANGED)
+    after = state(rehearsal, "brought")
+    if after["endpoints"] or after["web_acls"] or len(after["nat_gateways"]) != 1:
+        left = {kind: len(after[kind]) for kind in ("endpoints", "web_acls", "nat_gateways")}
+        raise LabError(f"rehearsal: brought changed its ways and has {left}.")
+    [old], [new] = before["certificates"], after["certificates"]
+    if old["CertificateArn"] != new["CertificateArn"] or old["Serial"] == new["Serial"]:
+        raise LabError("rehearsal: brought did not renew its certificate in its place.")
+    public = ("-e", "aws_network_egress=public", "-e", '{"aws_edge_waf": false}')
+    rehearsal.step("brought: by public addresses", well, "aws", "brought", *public)
+    if gateways(rehearsal, "brought"):
+        raise LabError("rehearsal: brought goes out by public addresses and has a NAT gateway left.")
 
 
 def once_more(rehearsal: Rehearsal) -> None:
@@ -149,8 +196,6 @@ def once_more(rehearsal: Rehearsal) -> None:
         *("-e", "aws_network_egress=nat", "-e", json.dumps({"aws_network_nat_per_zone": True})),
     )
     rehearsal.step("brought: create once more, from the last snapshot", well, "aws", "brought", *options)
-    # RDS takes some settings of an instance from a snapshot once it is there.
-    rehearsal.step("brought: set what a restored database lacks", well, "aws", "brought", *options)
     rehearsal.step("brought: create again", unchanged, "aws", "brought", *options)
     zones = {gateway["SubnetId"] for gateway in gateways(rehearsal, "brought")}
     if len(zones) != 2:

@@ -55,6 +55,7 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "shop": {"aws_edge_tls": "acm", "aws_edge_domain": DOMAIN, "aws_edge_zone": "example.com"},
     "academy": {
         "aws_edge_tls": "cloudfront",
+        "aws_edge_waf": True,
         "aws_network_vpc": "default",
         "aws_identity_instance_profile": "LabInstanceProfile",
     },
@@ -111,6 +112,8 @@ class Result:
 
 
 Check = Callable[[Result], str]
+# Where a playbook is interrupted: after so many calls that change something, or after one by its name; 0 is nowhere.
+Stop = int | str
 
 
 @dataclass
@@ -172,8 +175,8 @@ class Rehearsal:
         smoke = f"{self.endpoint}/_emulator/front/{environment}"
         return ["-i", str(FOLDER / "inventories" / environment / "hosts.yml"), "-e", f"aws_fleet_smoke_url={smoke}"]
 
-    def play(self, playbook: str, environment: str, *options: str, stop_after: int = 0) -> Result:
-        """Run a playbook for an environment; interrupt it after so many calls that change something."""
+    def play(self, playbook: str, environment: str, *options: str, stop_after: Stop = 0) -> Result:
+        """Run a playbook for an environment; interrupt it where it is told to."""
         self.calls()
         began = time.monotonic()
         environ = {key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}
@@ -196,10 +199,11 @@ class Rehearsal:
         changed, failed = (int(recap[1]), int(recap[2])) if recap else (0, 1)
         return Result(process.returncode, changed, failed, seconds, self.calls(), text)
 
-    def interrupt(self, process: subprocess.Popen[str], after: int) -> None:
-        """Press Ctrl-C, so to speak, once there were so many calls that change something."""
+    def interrupt(self, process: subprocess.Popen[str], after: Stop) -> None:
+        """Press Ctrl-C, so to speak, once there were so many calls that change something, or that call."""
         while process.poll() is None:
-            if sum(call["mutating"] for call in self.calls(keep=True)) >= after:
+            changing = [call["operation"] for call in self.calls(keep=True) if call["mutating"]]
+            if after in changing or (isinstance(after, int) and len(changing) >= after):
                 process.send_signal(signal.SIGINT)
                 return
             time.sleep(0.05)
@@ -213,7 +217,7 @@ class Rehearsal:
             time.sleep(0.2)
 
     def step(
-        self, name: str, check: Check, playbook: str, environment: str, *options: str, stop_after: int = 0
+        self, name: str, check: Check, playbook: str, environment: str, *options: str, stop_after: Stop = 0
     ) -> Result:
         """Run a playbook, confirmed beforehand, and hold it to what it must have done.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import Any
@@ -47,6 +48,14 @@ def began_together(result: Result) -> str:
     if result.code or slow != sorted(slow) or slow[-1] > first or "DescribeMountTargets" not in order[first:]:
         return f"exit {result.code}; database, covers, NAT gateway and balancer began at calls {slow} and {first}"
     return ""
+
+
+def awaited_with_cloudfront(result: Result) -> str:
+    """It succeeded, and CloudFront had begun before the database and the covers were awaited."""
+    order = [call["operation"] for call in result.calls]
+    begun = order.index("CreateDistributionWithTags")
+    missing = {"DescribeDBInstances", "DescribeMountTargets", "GetDistribution"} - set(order[begun:])
+    return f"exit {result.code}; not awaited after CloudFront had begun: {missing}" if result.code or missing else ""
 
 
 def interrupted(result: Result) -> str:
@@ -103,14 +112,41 @@ def ended(rehearsal: Rehearsal, instance: str) -> None:
 def note_state(rehearsal: Rehearsal, environment: str) -> None:
     """Write what was made, for tests/aws/test_state.py and docs/architecture.py."""
     STATES.mkdir(exist_ok=True)
+    (STATES / f"{environment}.json").write_text(_state(rehearsal, environment))
+
+
+def state(rehearsal: Rehearsal, environment: str) -> dict[str, Any]:
+    """What there is of an environment, as lab/aws_state.py reads it."""
+    found: dict[str, Any] = json.loads(_state(rehearsal, environment))
+    return found
+
+
+def _state(rehearsal: Rehearsal, environment: str) -> str:
     done = subprocess.run(
         [VENV / "bin" / "python", "-m", "lab.aws_state", environment],
         cwd=ROOT,
         env={**{key: value for key, value in os.environ.items() if key != "AWS_CA_BUNDLE"}, **rehearsal.env},
         check=True,
         capture_output=True,
+        text=True,
     )
-    (STATES / f"{environment}.json").write_bytes(done.stdout)
+    return done.stdout
+
+
+def refreshed(rehearsal: Rehearsal, group: str) -> None:
+    """AWS goes on with an instance refresh, whoever waits for it, until it has ended.
+
+    Raises:
+        LabError: it does not, or not well.
+    """
+    for _ in range(100):
+        [newest] = rehearsal.client("autoscaling").describe_instance_refreshes(
+            AutoScalingGroupName=group, MaxRecords=1
+        )["InstanceRefreshes"]
+        if newest["Status"] not in ("Pending", "InProgress"):
+            break
+    if newest["Status"] != "Successful":
+        raise LabError(f"rehearsal: the refresh of {group} is {newest['Status']}.")
 
 
 def gateways(rehearsal: Rehearsal, environment: str) -> list[dict[str, Any]]:
@@ -137,6 +173,8 @@ def leaves_nothing(rehearsal: Rehearsal, environment: str, *kept: str) -> None:
     for reservation in ec2.describe_instances(Filters=[tag, running])["Reservations"]:
         left += [instance["InstanceId"] for instance in reservation["Instances"]]
     left += [gateway["NatGatewayId"] for gateway in gateways(rehearsal, environment)]
+    # The list by tags lacks kinds that the emulator does not tag.
+    left += [kind for kind, things in state(rehearsal, environment).items() if isinstance(things, list) and any(things)]
     if left:
         raise LabError(f"rehearsal: {environment} was destroyed and left {', '.join(left)}.")
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from lab import emulator
 from tests.aws.conftest import REGION
@@ -94,6 +100,27 @@ def test_a_refresh_to_instances_that_are_not_healthy_goes_back(aws: Aws, subnets
     assert live(aws) == {one}
 
 
+def test_a_refresh_goes_back_when_its_alarm_rings(aws: Aws, subnets: list[str]) -> None:
+    one, two = image(aws), image(aws)
+    fleet(aws, subnets, one, two)
+    aws("cloudwatch").put_metric_alarm(
+        AlarmName="shop/errors",
+        Namespace="AWS/ApplicationELB",
+        MetricName="HTTPCode_Target_5XX_Count",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=1,
+    )
+    aws("cloudwatch").set_alarm_state(AlarmName="shop/errors", StateValue="ALARM", StateReason="a test")
+
+    seen = refresh(aws, "2", AutoRollback=True, AlarmSpecification={"Alarms": ["shop/errors"]})
+
+    assert seen[-2:] == ["RollbackInProgress", "RollbackSuccessful"]
+    assert live(aws) == {one}
+
+
 def test_a_refresh_without_rollback_fails_where_it_is(aws: Aws, subnets: list[str]) -> None:
     one, two = image(aws), image(aws, emulator__unhealthy="true")
     fleet(aws, subnets, one, two)
@@ -145,6 +172,18 @@ def test_a_load_balancer_needs_two_zones_and_a_short_name(aws: Aws, subnets: lis
         aws("elbv2").create_load_balancer(Name="s" * 33, Subnets=subnets)
 
 
+def test_balancers_and_target_groups_have_every_attribute(aws: Aws, subnets: list[str]) -> None:
+    elb = aws("elbv2")
+    target = fleet(aws, subnets, image(aws))
+    [balancer] = elb.create_load_balancer(Name="shop", Subnets=subnets)["LoadBalancers"]
+
+    of_target = elb.describe_target_group_attributes(TargetGroupArn=target)["Attributes"]
+    of_balancer = elb.describe_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"])["Attributes"]
+
+    assert "stickiness.lb_cookie.duration_seconds" in [entry["Key"] for entry in of_target]
+    assert {"Key": "client_keep_alive.seconds", "Value": "3600"} in of_balancer
+
+
 def test_a_database_needs_two_zones(aws: Aws, subnets: list[str]) -> None:
     aws("rds").create_db_subnet_group(DBSubnetGroupName="d", DBSubnetGroupDescription="d", SubnetIds=subnets[:1])
 
@@ -160,6 +199,21 @@ def test_a_database_needs_two_zones(aws: Aws, subnets: list[str]) -> None:
         )
 
 
+def test_a_restored_database_of_mysql_has_no_managed_password(aws: Aws) -> None:
+    rds = aws("rds")
+    given = {"DBInstanceClass": "db.t4g.micro", "Engine": "mysql", "AllocatedStorage": 20, "MasterUsername": "admin"}
+    rds.create_db_instance(DBInstanceIdentifier="shop", ManageMasterUserPassword=True, **given)
+    rds.create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="last")
+    again = {"DBInstanceIdentifier": "again", "DBSnapshotIdentifier": "last"}
+
+    with pytest.raises(ClientError, match="applies to RDS for Oracle only"):
+        rds.restore_db_instance_from_db_snapshot(**again, ManageMasterUserPassword=True)
+    rds.restore_db_instance_from_db_snapshot(**again)
+
+    [restored] = rds.describe_db_instances(DBInstanceIdentifier="again")["DBInstances"]
+    assert not restored.get("MasterUserSecret")
+
+
 def test_an_unknown_parameter_group_is_an_error_and_a_new_one_has_parameters(aws: Aws) -> None:
     rds = aws("rds")
     with pytest.raises(ClientError, match="DBParameterGroupNotFound"):
@@ -168,6 +222,40 @@ def test_an_unknown_parameter_group_is_an_error_and_a_new_one_has_parameters(aws
 
     names = [entry["ParameterName"] for entry in rds.describe_db_parameters(DBParameterGroupName="d")["Parameters"]]
     assert "require_secure_transport" in names
+
+    wanted = {"ParameterName": "long_query_time", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    rds.modify_db_parameter_group(DBParameterGroupName="d", Parameters=[wanted])
+    found = rds.describe_db_parameters(DBParameterGroupName="d")["Parameters"]
+    assert [entry["ParameterName"] for entry in found if entry["Source"] == "user"] == ["long_query_time"]
+
+
+def test_a_gp3_volume_tells_its_operations_and_throughput(aws: Aws) -> None:
+    given = {"DBInstanceClass": "db.t4g.micro", "Engine": "mysql", "AllocatedStorage": 20, "MasterUsername": "admin"}
+    aws("rds").create_db_instance(
+        DBInstanceIdentifier="shop", StorageType="gp3", ManageMasterUserPassword=True, **given
+    )
+
+    [made] = aws("rds").describe_db_instances()["DBInstances"]
+    assert (made["Iops"], made["StorageThroughput"]) == (3000, 125)
+
+
+def test_an_imported_certificate_has_a_chain_only_if_one_was_given(aws: Aws) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "books.example.org")])
+    now = datetime.now(UTC)
+    signed = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1)).sign(
+        key, hashes.SHA256()
+    )
+    pem = signed.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    arn = aws("acm").import_certificate(Certificate=pem, PrivateKey=private)["CertificateArn"]
+
+    chain = aws("acm").get_certificate(CertificateArn=arn)["CertificateChain"]
+
+    # Not moto's own authority: community.aws compares it with what was given, nothing.
+    assert chain.strip() == pem.decode().strip()
 
 
 def test_a_rule_can_be_described_anew(aws: Aws, group: str) -> None:
@@ -191,10 +279,47 @@ def test_nat_gateways_are_found_by_their_tags(aws: Aws, subnets: list[str]) -> N
             TagSpecifications=[{"ResourceType": "natgateway", "Tags": tags}],
         )
 
+    found = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["natgateway"]}])["Tags"]
+    assert len(found) == 2
     found = ec2.describe_nat_gateways(Filters=[{"Name": "tag:Environment", "Values": ["other"]}])["NatGateways"]
 
     assert [gateway["Tags"] for gateway in found] == [[{"Key": "Environment", "Value": "other"}]]
     assert len(ec2.describe_nat_gateways()["NatGateways"]) == 2
+
+
+def test_the_snapshot_of_an_image_can_be_tagged_with_it(aws: Aws) -> None:
+    ec2 = aws("ec2")
+    [made] = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"]
+    kinds = [{"ResourceType": kind, "Tags": [{"Key": "Role", "Value": "golden"}]} for kind in ("image", "snapshot")]
+    identity = ec2.create_image(InstanceId=made["InstanceId"], Name="tagged", TagSpecifications=kinds)["ImageId"]
+
+    [found] = ec2.describe_images(ImageIds=[identity])["Images"]
+    assert found["Tags"] == [{"Key": "Role", "Value": "golden"}]
+    [disk] = found["BlockDeviceMappings"]
+    [snapshot] = ec2.describe_snapshots(SnapshotIds=[disk["Ebs"]["SnapshotId"]])["Snapshots"]
+    assert {"Key": "Role", "Value": "golden"} in snapshot["Tags"]
+
+
+def test_a_templates_own_tags_are_no_part_of_its_data_and_its_user_data_is(aws: Aws) -> None:
+    data = {
+        "ImageId": image(aws),
+        "UserData": base64.b64encode(b'{"region": "eu-west-1"}').decode(),
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Role", "Value": "store"}]}],
+    }
+    own = [{"ResourceType": "launch-template", "Tags": [{"Key": "Environment", "Value": "shop"}]}]
+    aws("ec2").create_launch_template(LaunchTemplateName="shop", LaunchTemplateData=data, TagSpecifications=own)
+
+    [version] = aws("ec2").describe_launch_template_versions(LaunchTemplateName="shop")["LaunchTemplateVersions"]
+    assert version["LaunchTemplateData"]["UserData"] == data["UserData"]
+    assert [entry["ResourceType"] for entry in version["LaunchTemplateData"]["TagSpecifications"]] == ["instance"]
+
+
+def test_a_group_collects_every_metric_where_none_is_named(aws: Aws, subnets: list[str]) -> None:
+    fleet(aws, subnets, image(aws))
+    aws("autoscaling").enable_metrics_collection(AutoScalingGroupName="shop", Granularity="1Minute")
+
+    [group] = aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert {"GroupInServiceInstances", "GroupDesiredCapacity"} <= {entry["Metric"] for entry in group["EnabledMetrics"]}
 
 
 def test_an_image_name_is_used_once(aws: Aws) -> None:
@@ -264,6 +389,23 @@ def test_a_new_web_acl_is_known_after_a_while(aws: Aws) -> None:
     assert waf.list_resources_for_web_acl(WebACLArn=arn)["ResourceArns"] == [balancer]
 
 
+def test_a_rate_without_a_window_is_counted_over_five_minutes(aws: Aws) -> None:
+    seen = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "login"}
+    rule = {
+        "Name": "login",
+        "Priority": 1,
+        "Action": {"Block": {}},
+        "Statement": {"RateBasedStatement": {"Limit": 100, "AggregateKeyType": "IP"}},
+        "VisibilityConfig": seen,
+    }
+    given = {"Name": "shop", "Scope": "REGIONAL"}
+    made = aws("wafv2").create_web_acl(**given, DefaultAction={"Allow": {}}, VisibilityConfig=seen, Rules=[rule])
+
+    [found] = aws("wafv2").get_web_acl(**given, Id=made["Summary"]["Id"])["WebACL"]["Rules"]
+
+    assert found["Statement"]["RateBasedStatement"]["EvaluationWindowSec"] == 300
+
+
 def test_a_policys_name_is_one_groups_own(aws: Aws, subnets: list[str]) -> None:
     scaling = aws("autoscaling")
     target = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}, "TargetValue": 50}
@@ -329,6 +471,20 @@ def test_a_caller_reference_makes_one_distribution_for_ever(aws: Aws) -> None:
 
     with pytest.raises(ClientError, match="DistributionAlreadyExists"):
         cloudfront.create_distribution(DistributionConfig=config)
+
+
+def test_a_cache_policy_has_one_name_and_a_version(aws: Aws) -> None:
+    cloudfront = aws("cloudfront")
+    made = cloudfront.create_cache_policy(CachePolicyConfig={"Name": "shop", "MinTTL": 0})
+    identity = made["CachePolicy"]["Id"]
+
+    with pytest.raises(ClientError, match="CachePolicyAlreadyExists"):
+        cloudfront.create_cache_policy(CachePolicyConfig={"Name": "shop", "MinTTL": 0})
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        cloudfront.update_cache_policy(Id=identity, IfMatch="another", CachePolicyConfig={"Name": "shop", "MinTTL": 1})
+    cloudfront.delete_cache_policy(Id=identity, IfMatch=made["ETag"])
+
+    assert cloudfront.list_cache_policies(Type="custom")["CachePolicyList"]["Quantity"] == 0
 
 
 def test_a_command_runs_in_the_host_that_an_instance_stands_for(

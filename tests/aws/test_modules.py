@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.rds.models import rds_backends
 
@@ -154,10 +155,15 @@ def test_a_database_can_begin_with_a_snapshot(run: Run, aws: Aws, subnets: list[
     run("rds_managed_instance", "rds", **given)
     aws("rds").create_db_snapshot(DBInstanceIdentifier="shop", DBSnapshotIdentifier="yesterday")
 
-    _, facts = run("rds_managed_instance", "rds", **given | {"name": "again", "restore_snapshot": "yesterday"})
+    again = given | {"name": "again", "restore_snapshot": "yesterday"}
+    _, facts = run("rds_managed_instance", "rds", **again)
 
+    assert facts["instance"]["master_secret_arn"] == ""
+    changes, facts = run("rds_managed_instance", "rds", **again)
+    assert "master_secret" in changes.after
     [made] = aws("rds").describe_db_instances(DBInstanceIdentifier="again")["DBInstances"]
     assert made["DBInstanceArn"] == facts["instance"]["arn"]
+    assert made["MasterUserSecret"]["SecretArn"]
     assert made["StorageEncrypted"]
     assert not made["PubliclyAccessible"]
 
@@ -343,6 +349,7 @@ def test_a_refresh_begins_where_an_instance_is_of_another_version(run: Run, aws:
 
     template(run, release="2")
     given = {"name": "shop", "launch_template": made["id"], "version": "2", "alarms": ["shop-errors"]}
+    given |= {"checkpoints": [50, 100], "checkpoint_delay": 90}
     checked, _ = run("asg_refresh", "autoscaling", check=True, **given)
     began, facts = run("asg_refresh", "autoscaling", **given)
     _, same = run("asg_refresh", "autoscaling", **given)
@@ -353,6 +360,9 @@ def test_a_refresh_begins_where_an_instance_is_of_another_version(run: Run, aws:
     [refresh] = aws("autoscaling").describe_instance_refreshes(AutoScalingGroupName="shop")["InstanceRefreshes"]
     assert refresh["Preferences"]["MinHealthyPercentage"] == 100
     assert refresh["Preferences"]["AutoRollback"]
+    assert refresh["Preferences"]["AlarmSpecification"] == {"Alarms": ["shop-errors"]}
+    assert refresh["Preferences"]["CheckpointPercentages"] == [50, 100]
+    assert refresh["Preferences"]["CheckpointDelay"] == 90
     assert refresh["DesiredConfiguration"]["LaunchTemplate"]["Version"] == "2"
 
 
@@ -467,6 +477,42 @@ def test_a_distribution_is_disabled_before_it_is_deleted(run: Run, aws: Aws) -> 
     made, facts = run("cloudfront_front", "cloudfront", name="shop", config=front())
     assert made.after
     assert facts["distribution"]["id"]
+
+
+def test_a_cache_policy_is_made_once_changed_where_it_differs_and_goes_after_its_distribution(
+    run: Run, aws: Aws
+) -> None:
+    keys = {
+        "EnableAcceptEncodingGzip": True,
+        "HeadersConfig": {"HeaderBehavior": "none"},
+        "CookiesConfig": {"CookieBehavior": "all"},
+        "QueryStringsConfig": {"QueryStringBehavior": "all"},
+    }
+    given = {"name": "shop", "config": {"MinTTL": 0, "ParametersInCacheKeyAndForwardedToOrigin": keys}}
+    checked, none = run("cloudfront_cache_policy", "cloudfront", check=True, **given)
+    assert checked.after
+    assert none["policy"]["id"] == ""
+
+    _, facts = run("cloudfront_cache_policy", "cloudfront", **given)
+    again, same = run("cloudfront_cache_policy", "cloudfront", **given)
+    longer, _ = run("cloudfront_cache_policy", "cloudfront", name="shop", config={**given["config"], "MaxTTL": 60})
+
+    assert again.after == {}
+    assert same == facts
+    assert longer.after
+    identity = facts["policy"]["id"]
+    found = aws("cloudfront").get_cache_policy(Id=identity)["CachePolicy"]["CachePolicyConfig"]
+    assert (found["Name"], found["MaxTTL"]) == ("shop", 60)
+    behavior = {**front()["DefaultCacheBehavior"], "CachePolicyId": identity}
+    behavior.pop("ForwardedValues", None)
+    run("cloudfront_front", "cloudfront", name="shop", config=front(DefaultCacheBehavior=behavior))
+    with pytest.raises(ClientError, match="CachePolicyInUse"):
+        run("cloudfront_cache_policy", "cloudfront", name="shop", state="absent")
+    run("cloudfront_front", "cloudfront", name="shop", state="disabled")
+    run("cloudfront_front", "cloudfront", name="shop", state="absent")
+    run("cloudfront_cache_policy", "cloudfront", name="shop", state="absent")
+    gone, _ = run("cloudfront_cache_policy", "cloudfront", name="shop", state="absent")
+    assert gone.after == {}
 
 
 def test_the_account_is_told_without_asking_iam(run: Run) -> None:
