@@ -62,7 +62,6 @@ fuzz: ## Send 30,000 junk requests to every route (FUZZ_REQUESTS, FUZZ_SEED)
 		echo "FUZZ_SEED=$$FUZZ_SEED"; pytest -q tests/store/test_fuzz.py
 
 # The longest first, so that both cores are busy to the end.
-test: export REHEARSE := short
 test: chromium test-fast ## Everything that CI runs
 	@$(PYTHON) -m lab prepare
 	@$(MAKE) $(SIDE_BY_SIDE) rehearse test-whole $(SCENARIOS:%=molecule-%)

@@ -37,10 +37,12 @@ from lab.rehearsal_checks import (
     interrupted,
     launch,
     leaves_nothing,
+    migrated_first,
     note_state,
     only_looked,
     refreshed,
     refused,
+    scale,
     serves,
     state,
     unchanged,
@@ -118,18 +120,19 @@ def single(rehearsal: Rehearsal) -> None:
     rehearsal.step("shop: release 1.1, silent at the door, goes back", told, "aws-release", "shop", *silent)
     serves(rehearsal, "shop", "1.0")
     forgotten = launch(rehearsal, broken, Name="shop-migrate", Environment="shop")
-    rehearsal.step("shop: release 1.1", well, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
+    rehearsal.step("shop: release 1.1", migrated_first, "aws-release", "shop", "-e", f"aws_fleet_image={second}")
     serves(rehearsal, "shop", "1.1")
     ended(rehearsal, forgotten)
+    scale(rehearsal, "shop", 3)
     told = refused("Release 1.2", "was not deployed", "serves as before")
     rehearsal.step("shop: bad release 1.2 goes back", told, "aws-release", "shop", "-e", f"aws_fleet_image={bad}")
-    serves(rehearsal, "shop", "1.1")
+    serves(rehearsal, "shop", "1.1", size=3)
     told = refused("was not brought to release 1.3", "have not been touched")
     rehearsal.step("shop: release 1.3 does not migrate", told, "aws-release", "shop", "-e", f"aws_fleet_image={broken}")
-    serves(rehearsal, "shop", "1.1")
+    serves(rehearsal, "shop", "1.1", size=3)
     rehearsal.step("shop: release where nothing is better", unchanged, "aws-release", "shop")
     rehearsal.step("shop: roll back", well, "aws-rollback", "shop")
-    serves(rehearsal, "shop", "1.0")
+    serves(rehearsal, "shop", "1.0", size=3)
     nothing = refused("There is no release before the live one")
     rehearsal.step("shop: roll back with nothing left", nothing, "aws-rollback", "shop")
 

@@ -47,7 +47,7 @@ def began_together(result: Result) -> str:
     first = order.index("CreateLoadBalancer")
     if result.code or slow != sorted(slow) or slow[-1] > first or "DescribeMountTargets" not in order[first:]:
         return f"exit {result.code}; database, covers, NAT gateway and balancer began at calls {slow} and {first}"
-    return ""
+    return migrated_first(result)
 
 
 def awaited_with_cloudfront(result: Result) -> str:
@@ -74,8 +74,22 @@ def refused(*words: str) -> Check:
     return check
 
 
-def serves(rehearsal: Rehearsal, environment: str, release: str) -> None:
-    """Every instance of the group is of a release, and there are as many as at first.
+def migrated_first(result: Result) -> str:
+    """It succeeded, and had migrated before any instance of the release was there."""
+    order = [call["operation"] for call in result.calls]
+    begun = [order.index(name) for name in ("CreateAutoScalingGroup", "StartInstanceRefresh") if name in order]
+    if result.code or not begun or order.index("SendCommand") > min(begun):
+        return f"exit {result.code}; the release began at call {begun}, its migration not before"
+    return ""
+
+
+def scale(rehearsal: Rehearsal, environment: str, size: int) -> None:
+    """Visitors come, and the group grows by itself."""
+    rehearsal.client("autoscaling").set_desired_capacity(AutoScalingGroupName=environment, DesiredCapacity=size)
+
+
+def serves(rehearsal: Rehearsal, environment: str, release: str, size: int = 2) -> None:
+    """Every instance of the group is of a release, and there are so many.
 
     Raises:
         LabError: some are not, or their number is another.
@@ -85,8 +99,10 @@ def serves(rehearsal: Rehearsal, environment: str, release: str) -> None:
     ids = [instance["InstanceId"] for instance in group["Instances"]]
     found = rehearsal.client("ec2").describe_instances(InstanceIds=ids)["Reservations"]
     images = {instance["ImageId"] for reservation in found for instance in reservation["Instances"]}
-    if images != {rehearsal.images[release]} or len(ids) != 2 or group["DesiredCapacity"] != 2:
-        raise LabError(f"rehearsal: {environment} has {len(ids)} instances of {images}, not 2 of release {release}.")
+    if images != {rehearsal.images[release]} or len(ids) != size or group["DesiredCapacity"] != size:
+        raise LabError(
+            f"rehearsal: {environment} has {len(ids)} instances of {images}, not {size} of release {release}."
+        )
 
 
 def launch(rehearsal: Rehearsal, image: str, **tags: str) -> str:

@@ -21,3 +21,5 @@ STORE_UID = 10001
 STORE_OWN_SECRETS = ("DB_PASS", "SECRET_KEY")
 # How the golden image's nginx keeps idle connections, in seconds (the default of roles/nginx-certbot).
 NGINX_KEEPALIVE_TIMEOUT = 75
+# What roles/aws-watch raises alarms of.
+WATCH_ALARMS = ("errors", "latency", "unhealthy", "database-cpu", "database-storage", "database-connections", "covers")

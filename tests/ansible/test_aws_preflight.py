@@ -228,6 +228,12 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"aws_fleet_checkpoint_seconds": 1800}, "aws_fleet_timeout", "the pauses at the checkpoints (3600 s)", "Raise it"),
     ({"aws_fleet_cpu_target": 600}, "aws_fleet_cpu_target: 600", "10 to 90 percent", "Set it to 90"),
     ({"aws_fleet_max_lifetime_days": 400}, "aws_fleet_max_lifetime_days: 400", "0 to 365", "Set it to 365"),
+    (
+        {"aws_fleet_refresh_alarms": ["bookstore/erors"]},
+        'aws_fleet_refresh_alarms: "bookstore/erors"',
+        "alarms that there are",
+        "bookstore/errors",
+    ),
     ({"aws_fleet_refresh_alarms": ["a"] * 11}, "aws_fleet_refresh_alarms: 11", "10 alarms", "composite"),
     (
         {"aws_fleet_user_data": {"region": "eu-west-1", "db_password": "5cr3t"}},

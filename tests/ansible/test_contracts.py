@@ -35,6 +35,11 @@ def test_preflight_knows_the_stores_limits(gunicorn: dict[str, Any]) -> None:
     assert f"USER {limits.STORE_UID}:{limits.STORE_UID}" in dockerfile
 
 
+def test_preflight_knows_the_alarms_that_there_are() -> None:
+    watched = yaml.safe_load((ROOT / "roles" / "aws-watch" / "vars" / "main.yml").read_text())
+    assert tuple(watched["__aws_watch_alarms"]) == load(ROOT / "plugins" / "checks" / "store.py").WATCH_ALARMS
+
+
 def test_preflight_knows_how_long_nginx_keeps_a_connection() -> None:
     limits = load(ROOT / "plugins" / "checks" / "store.py")
     defaults = yaml.safe_load((ROOT / "roles" / "nginx-certbot" / "defaults" / "main.yml").read_text())

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from checks import published
+from checks.store import WATCH_ALARMS
 from checks.variables import Problem, Rules, nearest
 
 # Seconds from the start of an instance to its first good answer, at most: half for EC2's own start, half for the boot
@@ -109,9 +110,18 @@ def checkpoints(percentages: list[int], pause: int, timeout: int) -> Iterator[Pr
         )
 
 
-@rule("aws_fleet_refresh_alarms")
-def refresh_alarms(names: list[str]) -> Iterator[Problem]:
-    """As StartInstanceRefresh asks."""
+@rule("aws_fleet_refresh_alarms", "aws_environment")
+def refresh_alarms(names: list[str], environment: str) -> Iterator[Problem]:
+    """As StartInstanceRefresh asks; and of the environment's own, one that is not there never rings."""
+    known = [f"{environment}/{alarm}" for alarm in WATCH_ALARMS]
+    for name in names:
+        if name.startswith(f"{environment}/") and name not in known:
+            yield Problem(
+                "aws_fleet_refresh_alarms",
+                "must name alarms that there are",
+                f"Did you mean {nearest(name, known)}?",
+                name,
+            )
     if len(names) > 10:
         mend = "Remove some, or use a composite alarm."
         yield Problem("aws_fleet_refresh_alarms", "must be 10 alarms at most (EC2 Auto Scaling)", mend, len(names))
