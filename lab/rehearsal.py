@@ -51,7 +51,6 @@ from lab.rehearsal_checks import (
 from lab.settings import ROOT, LabError, Settings
 from lab.shell import say
 
-CHANGED = ("-e", "aws_network_egress=nat", "-e", '{"aws_edge_waf": false}')
 # An environment is removed whatever its operator has written down since it was made.
 OTHERWISE = {
     "academy": (
@@ -175,8 +174,10 @@ def change_ways(rehearsal: Rehearsal) -> None:
     """
     before = state(rehearsal, "brought")
     write_certificate()
-    rehearsal.step("brought: by a gateway, unprotected, renewed", well, "aws", "brought", *CHANGED)
-    rehearsal.step("brought: the same again", unchanged, "aws", "brought", *CHANGED)
+    unprotected = ("-e", '{"aws_edge_waf": false}')
+    by_gateway = (*unprotected, "-e", "aws_network_egress=nat")
+    rehearsal.step("brought: by a gateway, unprotected, renewed", well, "aws", "brought", *by_gateway)
+    rehearsal.step("brought: the same again", unchanged, "aws", "brought", *by_gateway)
     after = state(rehearsal, "brought")
     if after["endpoints"] or after["web_acls"] or len(after["nat_gateways"]) != 1:
         left = {kind: len(after[kind]) for kind in ("endpoints", "web_acls", "nat_gateways")}
@@ -184,8 +185,8 @@ def change_ways(rehearsal: Rehearsal) -> None:
     [old], [new] = before["certificates"], after["certificates"]
     if old["CertificateArn"] != new["CertificateArn"] or old["Serial"] == new["Serial"]:
         raise LabError("rehearsal: brought did not renew its certificate in its place.")
-    public = ("-e", "aws_network_egress=public", "-e", '{"aws_edge_waf": false}')
-    rehearsal.step("brought: by public addresses", well, "aws", "brought", *public)
+    by_addresses = (*unprotected, "-e", "aws_network_egress=public")
+    rehearsal.step("brought: by public addresses", well, "aws", "brought", *by_addresses)
     if gateways(rehearsal, "brought"):
         raise LabError("rehearsal: brought goes out by public addresses and has a NAT gateway left.")
 
