@@ -20,7 +20,7 @@ set -e
 systemctl daemon-reload
 for unit in {services}; do
     deb-systemd-helper enable "$unit"
-    deb-systemd-invoke start "$unit"
+    deb-systemd-invoke start "$unit" || true
 done
 """
 PRERM = """#!/bin/sh
