@@ -14,11 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# As debhelper writes them: a failed start does not break the installation off.
 POSTINST = """#!/bin/sh
 set -e
 {configure}
 systemctl daemon-reload
 for unit in {services}; do
+    deb-systemd-helper unmask "$unit"
     deb-systemd-helper enable "$unit"
     deb-systemd-invoke start "$unit" || true
 done
